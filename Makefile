@@ -1,0 +1,65 @@
+# Everything a newcomer needs; `make help` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+DEMO ?= $(CURDIR)/demo
+STUDIES ?= $(DEMO)/studies/imagesTr
+PORT ?= 8000
+
+# The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
+export PATH := $(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+
+RUN := python -m monai.bundle run
+EVALUATION := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']" \
+	--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format serve clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+# The stamp is as old as the environment: a change of the pins brings it up to date.
+$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+	@echo "Setting up the environment in $(VENV) (3 to 5 minutes, once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(DEMO)/studies/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/studies \
+		--sites coastal alpine --cases-per-site 2 --seed 2026
+
+demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML report in demo/
+	@echo "== 1 of 4: synthetic studies of two sites"
+	@$(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
+	@echo "== 2 of 4: inference and evaluation"
+	$(RUN) evaluating $(EVALUATION)
+	@echo "== 3 of 4: fine-tuning for a few iterations"
+	$(RUN) training --config_file "['bundle/configs/train.json','bundle/configs/finetune.json']" \
+		--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/finetuning --ckpt_dir $(DEMO)/finetuning/models \
+		--train#trainer#max_epochs 4 --val_interval 2
+	@echo "== 4 of 4: report"
+	$(RUN) reporting $(EVALUATION) --history $(DEMO)/finetuning/history.json
+	@echo
+	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
+	@echo "Next: 'make serve' annotates these studies in OHIF or 3D Slicer; README.md says how to use your own scans."
+
+test: $(VENV)/installed lint ## lint and all tests
+	python -m pytest
+
+lint: $(VENV)/installed ## style and static checks
+	ruff check .
+	ruff format --check .
+
+format: $(VENV)/installed ## repair style
+	ruff check --fix .
+	ruff format .
+
+serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
+	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
+	python -m monailabel.main start_server --app apps/dualtask --studies $(STUDIES) --host 127.0.0.1 --port $(PORT)
+
+clean: ## remove what the targets made, except the environment
+	rm -rf $(DEMO) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Adapters between the bundle's configs and MONAI Label's tasks."""

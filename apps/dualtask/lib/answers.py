@@ -1,0 +1,72 @@
+"""Errors as a user of the server meets them: one sentence, with a status code where a request is answered."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.exception import ImageNotFoundException, MONAILabelException
+
+from lib.bundle import BundleNotFoundError
+from lib.server import is_server
+
+
+@contextmanager
+def errors_as_answers() -> Iterator[None]:
+    """Answer 422 to a scan that cannot be used and 404 to an unknown study, model or strategy.
+
+    MONAI Label 0.8.5 has no exception handler: each of these would be a bare "500 Internal Server Error".
+
+    Raises:
+        HTTPException: its ``detail`` is the sentence.
+    """
+    try:
+        yield
+    except MONAILabelException as error:
+        raise HTTPException(404, error.msg) from error
+    except Exception as error:
+        if (input_error := _input_error(error)) is None:
+            raise
+        raise HTTPException(422, str(input_error)) from error
+
+
+def check_study(image: Any, datastore: Datastore) -> None:
+    """Check that ``image`` is a file, or the id of a study; MONAI Label itself would go on with an empty path.
+
+    Raises:
+        ImageNotFoundException: it is neither.
+    """
+    if isinstance(image, str) and not os.path.exists(image) and not datastore.get_image_uri(image):
+        raise ImageNotFoundException(f"There is no study {image!r}: ask for one that GET /datastore/ lists.")
+
+
+@contextmanager
+def sentence_instead_of_traceback() -> Iterator[None]:
+    """Let a server that dies at its start say no more than why.
+
+    The server framework prints the traceback of whatever stops it, which buries the sentence of an error that the
+    user can do something about. Every other error keeps its traceback.
+    """
+    try:
+        yield
+        return
+    except BundleNotFoundError as error:
+        problem: Exception = error
+    except Exception as error:
+        if (input_error := _input_error(error)) is None:
+            raise
+        problem = input_error
+    if is_server():
+        sys.tracebacklimit = 0
+    raise problem from None
+
+
+def _input_error(error: Exception) -> Exception | None:
+    from dualtask.errors import find_input_error  # found once the app knows where the bundle is
+
+    return find_input_error(error)

@@ -1,0 +1,57 @@
+"""Scores a folder of predictions."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nibabel.affines import voxel_sizes
+
+from dualtask.errors import InputError
+from dualtask.evaluation.label_maps import case_name, read_label_maps
+from dualtask.evaluation.metrics import score_label_maps
+from dualtask.evaluation.tables import Row, write_scores, write_summary
+from dualtask.structures import STRUCTURES
+
+
+def score_cases(
+    cases: Sequence[Mapping[str, Any]],
+    predictions_dir: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    postfix: str = "seg",
+) -> list[Row]:
+    """Score the predictions of cases and write ``metrics.csv`` and ``summary.json``.
+
+    Args:
+        cases: dictionaries with the paths ``image`` and ``label`` and, where known, ``site``.
+        predictions_dir: folder of the predicted label maps, named as ``prediction_path`` says.
+        output_dir: folder for the two files; ``metrics.csv`` has one row for each case and structure, ``summary.json``
+            is what ``summarise`` returns.
+        postfix: end of the predictions' names.
+
+    Returns:
+        the rows: ``case``, ``site``, ``structure`` and a float for each of ``METRICS``.
+
+    Raises:
+        InputError: a file is refused (see ``read_label_maps``), or two scans share a name and so a prediction.
+    """
+    names = [case_name(case["image"]) for case in cases]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"Several scans are named {repeated[0]} and would share one prediction: rename all but one.")
+    rows: list[Row] = []
+    for number, (case, name) in enumerate(zip(cases, names, strict=True), start=1):
+        reference, prediction = read_label_maps(case, predictions_dir, postfix)
+        spacing = voxel_sizes(reference.affine.numpy()).tolist()
+        scores = score_label_maps(reference.as_tensor(), prediction.as_tensor(), spacing)
+        rows += [
+            {"case": name, "site": str(case.get("site", "")), "structure": structure, **scores[structure]}
+            for structure in STRUCTURES
+        ]
+        dice = ", ".join(f"{structure} {scores[structure]['dice']:.3f}" for structure in STRUCTURES)
+        print(f"scored {number}/{len(cases)} {name}: Dice {dice}", flush=True)
+    write_scores(Path(output_dir) / "metrics.csv", rows)
+    write_summary(Path(output_dir) / "summary.json", rows)
+    return rows

@@ -1,0 +1,39 @@
+"""The region of interest around a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+Region = tuple[slice, slice, slice]
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """The largest 26-connected component of a boolean mask [X, Y, Z]; an empty mask stays empty."""
+    components, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    if count < 2:
+        return mask
+    return components == 1 + np.bincount(components.ravel())[1:].argmax()
+
+
+def region_of_interest(mask: np.ndarray, minimum: Sequence[int], margin: Sequence[int]) -> Region:
+    """The box of a mask with a margin, enlarged about its centre to a minimum size and moved inside the array.
+
+    The minimum is the size of the crops that the network was trained on: its normalisation layers take statistics
+    over the whole region, so that a much smaller one would look unfamiliar.
+
+    Args:
+        mask: [X, Y, Z], not empty.
+        minimum: smallest sides in voxels.
+        margin: voxels added on either side of the box.
+    """
+    sides = []
+    for box, shape, least, extra in zip(
+        ndimage.find_objects(mask.astype(np.uint8))[0], mask.shape, minimum, margin, strict=True
+    ):
+        size = min(max(box.stop - box.start + 2 * extra, least), shape)
+        start = min(max((box.start + box.stop - size) // 2, 0), shape - size)
+        sides.append(slice(start, start + size))
+    return tuple(sides)

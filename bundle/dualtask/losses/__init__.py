@@ -1,0 +1,20 @@
+"""The loss: one class per term of the method, and their weighted sum."""
+
+from dualtask.losses.dual_task_loss import DualTaskLoss
+from dualtask.losses.reciprocal import DistanceToMask, MaskToDistance
+from dualtask.losses.self_supervised import CrossTaskConsistency, FeatureContrast, OutputConsistency
+from dualtask.losses.supervised import Classification, Regression, SlicePresence
+from dualtask.losses.targets import Targets
+
+__all__ = [
+    "Classification",
+    "CrossTaskConsistency",
+    "DistanceToMask",
+    "DualTaskLoss",
+    "FeatureContrast",
+    "MaskToDistance",
+    "OutputConsistency",
+    "Regression",
+    "SlicePresence",
+    "Targets",
+]

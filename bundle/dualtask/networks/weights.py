@@ -1,0 +1,32 @@
+"""Weights from a checkpoint file."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dualtask.errors import InputError
+
+
+def load_weights(network: nn.Module, path: str) -> nn.Module:
+    """Load ``{"model": state_dict}`` into a network and switch it to evaluation.
+
+    Raises:
+        InputError: the file is absent or damaged, or holds the weights of another network.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"No weights at {path}: train them (see docs/README.md of the bundle) or copy them there.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise InputError(f"The weights in {path} cannot be read: copy the file again or train anew.") from error
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(
+            f"The weights in {path} belong to another network: use those that were trained with this network_def."
+        ) from error
+    return network.eval()

@@ -1,0 +1,130 @@
+"""Slices of a scan with the prediction filled and the reference outlined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from monai.data import MetaTensor
+from monai.transforms import Orientation
+from nibabel.affines import voxel_sizes
+
+from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.pictures import Picture, embed
+
+_WINDOW_HU = (-160, 240)
+_FIELD_MM = 200.0
+_SCALE_BAR_MM = 50.0
+_SIDE_INCHES, _DPI = 4.0, 120
+_FILL_OPACITY = 0.35
+_HALO = (patheffects.withStroke(linewidth=2.5, foreground="black"),)
+
+
+@dataclass(frozen=True)
+class View:
+    """A plane of the body: the axes (of R, A, S) across it, along the page and up the page; the letter at the left."""
+
+    name: str
+    across: int
+    horizontal: int
+    vertical: int
+    left: str
+
+
+# Radiological display: the patient's right (sagittal: the front) on the left of the page, front or head up.
+VIEWS = (
+    View("axial", across=2, horizontal=0, vertical=1, left="R"),
+    View("coronal", across=1, horizontal=0, vertical=2, left="R"),
+    View("sagittal", across=0, horizontal=1, vertical=2, left="A"),
+)
+
+
+def draw_overlays(name: str, scan: MetaTensor, reference: MetaTensor, prediction: MetaTensor) -> list[Picture]:
+    """Draw three slices through the centre of the lesion.
+
+    Without a lesion in the reference they go through the predicted one, else through the pancreas of the reference,
+    else through the predicted pancreas, else through the middle of the scan.
+
+    Args:
+        name: of the case.
+        scan: HU, [1, X, Y, Z], in any orientation, with affine voxel -> mm (RAS+).
+        reference, prediction: label maps on the same grid.
+
+    Returns:
+        one picture for each of ``VIEWS``, a square of 200 mm, to scale.
+    """
+    to_ras = Orientation(axcodes="RAS", labels=None)
+    scan, reference, prediction = (to_ras(volume) for volume in (scan, reference, prediction))
+    spacing = voxel_sizes(scan.affine.numpy())
+    hu, truth, found = (volume[0].numpy() for volume in (scan, reference, prediction))
+    target, point = _point_of_interest(truth, found, spacing)
+    return [
+        embed(
+            _draw(view, hu, truth, found, point, spacing),
+            alt=f"{view.name.capitalize()} slice of {name} through {target}, prediction filled, reference outlined.",
+            caption=f"{view.name.capitalize()}, through {target}",
+        )
+        for view in VIEWS
+    ]
+
+
+def _point_of_interest(truth: np.ndarray, found: np.ndarray, spacing: np.ndarray) -> tuple[str, np.ndarray]:
+    """What the slices go through, in words, and its voxel [3]."""
+    candidates = (
+        ("the reference lesion", truth == 2),
+        ("the predicted lesion", found == 2),
+        ("the reference pancreas", truth >= 1),
+        ("the predicted pancreas", found >= 1),
+    )
+    for target, mask in candidates:
+        voxels = np.argwhere(mask)
+        if len(voxels):
+            # The centroid of a bent organ may lie outside it.
+            distances = np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1)
+            return target, voxels[distances.argmin()]
+    return "the middle of the scan", np.array(truth.shape) // 2
+
+
+def _draw(
+    view: View, hu: np.ndarray, truth: np.ndarray, found: np.ndarray, point: np.ndarray, spacing: np.ndarray
+) -> Figure:
+    figure = Figure(figsize=(_SIDE_INCHES, _SIDE_INCHES), dpi=_DPI, facecolor="black")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    # Rows go up the page and columns along it, so the slices are [vertical, horizontal].
+    hu, truth, found = (np.take(volume, point[view.across], axis=view.across).T for volume in (hu, truth, found))
+    step = spacing[[view.horizontal, view.vertical]]
+    columns, rows = (np.arange(-1, side + 1) * mm for side, mm in zip(hu.T.shape, step, strict=True))
+    edges = (-step[0] / 2, columns[-1] - step[0] / 2, -step[1] / 2, rows[-1] - step[1] / 2)
+    low, high = _WINDOW_HU
+    axes.imshow(hu, cmap="gray", vmin=low, vmax=high, origin="lower", extent=edges, interpolation="bilinear")
+    fill = np.zeros((*found.shape, 4))
+    fill[found == 1] = to_rgba(STRUCTURE_COLOURS["pancreas"], _FILL_OPACITY)
+    fill[found == 2] = to_rgba(STRUCTURE_COLOURS["lesion"], _FILL_OPACITY)
+    axes.imshow(fill, origin="lower", extent=edges, interpolation="nearest")
+    for structure, mask in (("pancreas", truth >= 1), ("lesion", truth == 2)):
+        if mask.any():
+            # Padded, so that outlines close where a structure meets the edge of the scan.
+            outline = axes.contour(
+                columns, rows, np.pad(mask, 1), levels=[0.5], colors=STRUCTURE_COLOURS[structure], linewidths=1.6
+            )
+            outline.set_path_effects(_HALO)
+    centre = point[[view.horizontal, view.vertical]] * step
+    # R and A decrease along the page.
+    axes.set_xlim(centre[0] + _FIELD_MM / 2, centre[0] - _FIELD_MM / 2)
+    axes.set_ylim(centre[1] - _FIELD_MM / 2, centre[1] + _FIELD_MM / 2)
+    _annotate(axes, view)
+    return figure
+
+
+def _annotate(axes: Axes, view: View) -> None:
+    """The side at the left and a bar of known length."""
+    style = dict(color="white", fontsize=13, transform=axes.transAxes, path_effects=_HALO)
+    axes.text(0.02, 0.5, view.left, va="center", **style)
+    length = _SCALE_BAR_MM / _FIELD_MM
+    axes.plot([0.96 - length, 0.96], [0.04, 0.04], color="white", linewidth=2, transform=axes.transAxes)
+    axes.text(0.96 - length / 2, 0.055, f"{_SCALE_BAR_MM:g} mm", ha="center", **style)

@@ -1,0 +1,99 @@
+"""The page itself."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dualtask.evaluation import SURFACE_TOLERANCE_MM, case_name, read_label_maps, summarise
+from dualtask.files import write_atomically
+from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.curves import draw_curves
+from dualtask.report.overlays import draw_overlays
+from dualtask.report.pictures import Picture
+from dualtask.scans.reading import read_volume
+from dualtask.scans.voxels import check_label
+from dualtask.structures import STRUCTURES
+
+_TEMPLATE = "page.html.jinja"
+
+
+def write_report(
+    output_path: str | os.PathLike[str],
+    cases: Sequence[Mapping[str, Any]],
+    predictions_dir: str | os.PathLike[str],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    synthetic: bool,
+    history: str | os.PathLike[str] | None = None,
+    title: str = "Segmentation of the pancreas and its lesions",
+    provenance: Mapping[str, str] | None = None,
+    postfix: str = "seg",
+) -> None:
+    """Write one HTML page that needs no other file and no network.
+
+    Args:
+        output_path: the page.
+        cases: dictionaries with the paths ``image`` and ``label``, one row of overlays each.
+        predictions_dir: folder of the predicted label maps.
+        rows: scores from ``score_cases`` or ``read_scores``.
+        synthetic: whether the scans are computed; the page then says so.
+        history: the JSON file of ``dualtask.handlers.TrainingHistory``, or None.
+        title: of the page.
+        provenance: what was run on what, name -> value.
+        postfix: end of the predictions' names, see ``prediction_path``.
+
+    Raises:
+        InputError: a scan, label, prediction or the history is refused.
+    """
+    # First, because the scans take long and a wrong path should not.
+    curves = draw_curves(history) if history else []
+    # Escapes every value: names of files come from outside.
+    environment = Environment(
+        autoescape=True, loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined
+    )
+    environment.filters |= {"number": _number, "percent": _percent}
+    html = environment.get_template(_TEMPLATE).render(
+        title=title,
+        synthetic=synthetic,
+        colours=STRUCTURE_COLOURS,
+        overlays={case_name(case["image"]): _overlays(case, predictions_dir, postfix) for case in cases},
+        rows=rows,
+        means=_means(rows),
+        tolerance_mm=SURFACE_TOLERANCE_MM,
+        curves=curves,
+        provenance=provenance or {},
+    )
+    write_atomically(output_path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+
+
+def _overlays(case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], postfix: str) -> list[Picture]:
+    scan = read_volume(case["image"])
+    reference, prediction = read_label_maps(case, predictions_dir, postfix)
+    check_label(reference, scan, str(case["label"]), allowed=(0, 1, 2))
+    return draw_overlays(case_name(case["image"]), scan, reference, prediction)
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Table rows of the means: each site, then all cases."""
+    summary = summarise(rows)
+    groups = {**summary["sites"], "all cases": summary["overall"]}
+    return [
+        {"group": group, "structure": structure, "metrics": statistics[structure]}
+        for group, statistics in groups.items()
+        for structure in STRUCTURES
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return _number(None if value is None else 100 * value, 0)
+
+
+def _number(value: float | None, digits: int) -> str:
+    """Write a score; one that is not defined is a dash."""
+    return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,8 @@
+"""Scans and labels on disk: finding them, reading them, refusing those that cannot be right."""
+
+from dualtask.scans.datalists import decathlon_datalist, split
+from dualtask.scans.headers import check_scans
+from dualtask.scans.reading import LoadLabeld, LoadScand
+from dualtask.scans.writing import MaskWriter
+
+__all__ = ["LoadLabeld", "LoadScand", "MaskWriter", "check_scans", "decathlon_datalist", "split"]

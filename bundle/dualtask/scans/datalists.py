@@ -1,0 +1,77 @@
+"""Lists of cases, and how they are split."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import load_decathlon_datalist
+
+from dualtask.errors import InputError
+
+Case = dict[str, Any]
+
+
+def decathlon_datalist(dataset_dir: str | os.PathLike[str], section: str = "training") -> list[Case]:
+    """Cases of a folder in the layout of the Medical Segmentation Decathlon.
+
+    Args:
+        dataset_dir: folder with ``dataset.json`` beside ``imagesTr`` and ``labelsTr``.
+        section: list in ``dataset.json``.
+
+    Returns:
+        one dictionary a case with absolute paths ``image`` and ``label``; further entries such as ``site`` are kept.
+
+    Raises:
+        InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty.
+    """
+    description = Path(dataset_dir) / "dataset.json"
+    if not description.is_file():
+        raise InputError(f"{description} does not exist: give a folder in the layout of the Decathlon.")
+    try:
+        cases = load_decathlon_datalist(str(description), data_list_key=section)
+    except (json.JSONDecodeError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{description} has no readable list '{section}': write it in the Decathlon's form."
+        ) from error
+    if not cases:
+        raise InputError(f"{description} lists no case under '{section}': add cases to it.")
+    absent = [
+        path for case in cases for key in ("image", "label") if (path := case.get(key)) and not Path(path).exists()
+    ]
+    if absent:
+        raise InputError(f"{description} lists {absent[0]}, which does not exist ({len(absent)} such): copy the files.")
+    return cases
+
+
+def split(cases: Sequence[Case], validation_fraction: float, seed: int) -> tuple[list[Case], list[Case]]:
+    """Split cases into training and validation, site by site.
+
+    The split depends on the cases and the seed alone, not on their order. A site with two cases or more gives at least
+    one to validation and keeps at least one for training; a site with one case gives it to training.
+
+    Args:
+        cases: dictionaries with ``image`` and, where known, ``site``.
+        validation_fraction: share of each site's cases for validation, in (0, 1).
+        seed: of the shuffle.
+
+    Returns:
+        training and validation cases.
+    """
+    by_site: dict[str, list[Case]] = defaultdict(list)
+    for case in sorted(cases, key=lambda case: str(case["image"])):
+        by_site[str(case.get("site", ""))].append(case)
+    rng = np.random.default_rng(seed)
+    training: list[Case] = []
+    validation: list[Case] = []
+    for _, members in sorted(by_site.items()):
+        shuffled = [members[index] for index in rng.permutation(len(members))]
+        held_out = min(max(round(validation_fraction * len(members)), 1), len(members) - 1)
+        validation += shuffled[:held_out]
+        training += shuffled[held_out:]
+    return training, validation

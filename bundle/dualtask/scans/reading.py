@@ -1,0 +1,101 @@
+"""Reads scans and labels: MONAI's readers behind the checks."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Collection, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import nrrd
+import torch
+from monai.config import KeysCollection
+from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader, PydicomReader
+from monai.transforms import LoadImage, MapTransform
+
+from dualtask.errors import InputError
+from dualtask.scans.headers import NRRD, check_scan
+from dualtask.scans.voxels import check_ct_values, check_label
+
+_DAMAGED = (nib.filebasedimages.ImageFileError, nrrd.NRRDError, OSError, EOFError, ValueError, zlib.error)
+"""What readers raise for a file that is cut off or overwritten in the middle."""
+
+
+def _reader(path: Path) -> ImageReader:
+    if path.is_dir():
+        return PydicomReader()
+    if path.name.lower().endswith(NRRD):
+        return NrrdReader()
+    return NibabelReader(squeeze_non_spatial_dims=True)
+
+
+def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
+    """Read one volume.
+
+    Args:
+        path: a NIfTI or NRRD file, or the folder of one DICOM series.
+
+    Returns:
+        float32 [1, X, Y, Z] in stored order with the affine voxel -> mm (RAS+).
+
+    Raises:
+        InputError: the header is refused (see ``check_scan``) or the voxels cannot be read.
+    """
+    check_scan(path)
+    # A trailing slash would leave results without a name.
+    path = Path(os.path.abspath(path))
+    try:
+        return LoadImage(_reader(path), ensure_channel_first=True, dtype=torch.float32)(str(path))
+    except _DAMAGED as error:
+        raise InputError(f"{path} cannot be read to its end, it is damaged: copy or export it again.") from error
+
+
+class LoadScand(MapTransform):
+    """Replaces the path of a CT scan by its voxels in HU, float32 [1, X, Y, Z], see :func:`read_volume`.
+
+    Raises:
+        InputError: the file or its values are refused.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            path = result[key]
+            result[key] = read_volume(path)
+            check_ct_values(result[key], path)
+        return result
+
+
+class LoadLabeld(MapTransform):
+    """Replaces the path of a label map by its voxels, float32 [1, X, Y, Z], checked against the scan.
+
+    Args:
+        keys: keys of the label maps.
+        image_key: key of the scan, already read.
+        allowed: label values that may occur.
+        allow_missing_keys: pass over scans without a label.
+
+    Raises:
+        InputError: the file is refused, holds other values or lies on another grid than the scan.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        image_key: str,
+        allowed: Collection[int] = (0, 1, 2),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.allowed = frozenset(allowed)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            path = result[key]
+            result[key] = read_volume(path)
+            check_label(result[key], result[self.image_key], path, self.allowed)
+        return result

@@ -1,0 +1,51 @@
+"""Checks of voxel values and of a label's agreement with its scan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from dualtask.errors import InputError
+
+_AFFINE_TOLERANCE = 1e-2
+"""mm per voxel; viewers write affines in single precision."""
+
+
+def check_ct_values(image: torch.Tensor, path: str) -> None:
+    """Refuse voxels that cannot be Hounsfield units; only what is surely wrong is refused.
+
+    Raises:
+        InputError: NaN or infinite voxels, a constant image, or an image scaled to [0, 1].
+    """
+    if not bool(torch.isfinite(image).all()):
+        raise InputError(f"{path} holds voxels that are not numbers (NaN or infinite): export it again or repair them.")
+    low, high = float(image.min()), float(image.max())
+    if low == high:
+        raise InputError(f"{path} has the value {low:g} everywhere: export the scan again.")
+    if low >= 0 and high <= 1:
+        raise InputError(f"{path} is scaled to [0, 1] and not in Hounsfield units: give the original CT.")
+
+
+def check_label(label: MetaTensor, image: MetaTensor, path: str, allowed: Collection[int]) -> None:
+    """Refuse a label map with unknown values or on another grid than its scan.
+
+    Args:
+        label, image: [1, X, Y, Z] with affine.
+        allowed: values that may occur.
+
+    Raises:
+        InputError: names the stray values or the difference of the grids.
+    """
+    if label.shape != image.shape:
+        ours, theirs = (" x ".join(str(side) for side in volume.shape[1:]) for volume in (label, image))
+        raise InputError(f"{path} has {ours} voxels but its scan has {theirs}: give the label of this very scan.")
+    if not np.allclose(label.affine, image.affine, atol=_AFFINE_TOLERANCE):
+        raise InputError(f"{path} lies elsewhere in space than its scan: export the label in the scan's geometry.")
+    stray = [value for value in torch.unique(label.as_tensor()).tolist() if value not in allowed]
+    if stray:
+        shown = ", ".join(f"{value:g}" for value in stray[:5])
+        known = ", ".join(str(value) for value in sorted(allowed))
+        raise InputError(f"{path} holds the label values {shown}, known are {known}: map them to these values.")

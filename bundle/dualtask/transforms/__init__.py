@@ -1,0 +1,9 @@
+"""Transforms of the method itself; everything else comes from MONAI."""
+
+from dualtask.transforms.annotated import AnnotatedStructures
+from dualtask.transforms.contrast_sites import ContrastSitesd
+from dualtask.transforms.downsample import Downsampled
+from dualtask.transforms.signed_distance import SignedDistanced
+from dualtask.transforms.structure_masks import StructureMasksd
+
+__all__ = ["AnnotatedStructures", "ContrastSitesd", "Downsampled", "SignedDistanced", "StructureMasksd"]

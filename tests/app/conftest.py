@@ -1,0 +1,46 @@
+"""What the tests of the app share. All scans made here are synthetic."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+APP = REPOSITORY / "apps" / "dualtask"
+sys.path.insert(0, str(APP))  # as MONAI Label does, so that `lib` is the app's
+
+
+@pytest.fixture(scope="session")
+def app_dir() -> Path:
+    return APP
+
+
+@pytest.fixture(scope="session")
+def bundle():
+    from lib.bundle import find_bundle
+
+    return find_bundle(str(APP), {})
+
+
+@pytest.fixture(scope="session")
+def copied_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app and the bundle side by side as in the repository, so that a server may write beside them."""
+    root = tmp_path_factory.mktemp("repository")
+    made_by_use = shutil.ignore_patterns("__pycache__", "data", "eval", "model", "logs", "bin")
+    shutil.copytree(REPOSITORY / "bundle", root / "bundle", ignore=made_by_use)
+    shutil.copytree(APP, root / "apps" / "dualtask", ignore=made_by_use)
+    return root
+
+
+@pytest.fixture(scope="session")
+def synthetic_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small case of each of three sites, in the layout of the Medical Segmentation Decathlon."""
+    from dualtask.phantom.decathlon import write_decathlon
+    from dualtask.phantom.sites import SITES
+
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_decathlon(folder, [SITES[name] for name in ("metro", "valley", "coastal")], cases_per_site=1, matrix=64)
+    return folder

@@ -1,0 +1,49 @@
+"""The app object as MONAI Label makes it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from monailabel.utils.async_tasks.task import AsyncTask
+
+
+@pytest.fixture
+def make_app(bundle, app_dir: Path, tmp_path: Path):
+    specification = importlib.util.spec_from_file_location("dualtask_app", app_dir / "main.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return lambda: module.DualTaskApp(str(tmp_path / "app"), str(tmp_path / "studies"), {"bundle": str(bundle.root)})
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How trainings are started: here, or by asking the server over HTTP."""
+    calls: list[str] = []
+    monkeypatch.setattr(AsyncTask, "run", lambda *args, **options: (calls.append("here"), None))
+    monkeypatch.setattr(
+        "monailabel.interfaces.app.MONAILabelApp._local_request", lambda *args: calls.append("over HTTP")
+    )
+    return calls
+
+
+def test_server_starts_tasks_itself_even_after_a_reload(make_app, started, bundle, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "monailabel.app", ModuleType("monailabel.app"))
+    make_app().async_training(bundle.name)
+    assert started == ["here"]
+
+
+def test_process_of_a_task_asks_the_server(make_app, started, bundle, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "monailabel.app", raising=False)
+    make_app().async_training(bundle.name)
+    assert started == ["over HTTP"]
+
+
+def test_app_is_named_after_the_bundle(make_app, bundle):
+    info = make_app().info()
+    assert (info["name"], info["version"]) == (bundle.name, bundle.version)
+    assert info["labels"] == ["pancreas", "lesion"]
+    assert list(info["models"]) == list(info["trainers"]) == [bundle.name]

@@ -1,0 +1,169 @@
+"""The inference task in this process; a network that thresholds stands in where the exact mask must be known."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+
+from dualtask.errors import InputError
+from lib.bundle import Bundle
+from lib.infer import DualTaskInfer
+
+PANCREAS_HU, LESION_HU, AIR_HU = 70, 200, -500
+
+
+class Thresholds(torch.nn.Module):
+    """Memberships [B, 3, X, Y, Z] of the classes that the scans below paint in grey."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        low, high = (torch.as_tensor((hu + 100) / 340) for hu in (0, 140))
+        return torch.cat([image < low, (image >= low) & (image < high), image >= high], dim=1).float()
+
+
+def write_scan(path: Path, affine: np.ndarray, painted: dict[int, tuple[slice, slice, slice]]) -> np.ndarray:
+    """Write boxes of given HU in air [x, y, z]; return their label map."""
+    volume, label = np.full((40, 36, 24), AIR_HU, np.int16), np.zeros((40, 36, 24), np.uint8)
+    volume[0, 0, 0] = -1000  # a scan that is one value everywhere would be refused
+    for hu, box in painted.items():
+        volume[box], label[box] = hu, (1 if hu == PANCREAS_HU else 2)
+    nib.save(nib.Nifti1Image(volume, affine), path)
+    return label
+
+
+BOXES = {PANCREAS_HU: np.s_[4:20, 6:30, 3:9], LESION_HU: np.s_[8:14, 10:18, 4:8]}
+
+
+@pytest.fixture
+def task(bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DualTaskInfer:
+    task = DualTaskInfer(bundle, tmp_path / "training", {})
+    monkeypatch.setattr(task, "_get_network", lambda device, data: Thresholds())
+    monkeypatch.setattr(task, "inferer", lambda data=None: SimpleInferer())
+    return task
+
+
+@pytest.fixture
+def segment(task: DualTaskInfer) -> Callable[..., nib.Nifti1Image]:
+    def run(scan: Path, **options: object) -> nib.Nifti1Image:
+        path, _ = task({"image": str(scan), "device": "cpu", **options})
+        return nib.load(path)
+
+    return run
+
+
+def affine_of(codes: str, spacing: tuple[float, float, float]) -> np.ndarray:
+    affine = np.zeros((4, 4))
+    for axis, (code, side) in enumerate(zip(codes, spacing, strict=True)):
+        row, sign = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}[code]
+        affine[row, axis] = sign * side
+    affine[:, 3] = (12.5, -80, 300, 1)
+    return affine
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "LPS", "PIR", "SLA"])
+def test_mask_lies_on_the_scan_whatever_its_orientation(segment, tmp_path: Path, codes: str):
+    affine = affine_of(codes, tuple(2.5 if code in "SI" else 2 for code in codes))
+    label = write_scan(tmp_path / "scan.nii.gz", affine, BOXES)
+    mask = segment(tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(mask.affine, affine)
+    agreement = np.mean(np.asarray(mask.dataobj)[label > 0] == label[label > 0])
+    assert agreement > 0.9
+
+
+def test_mask_has_the_scans_voxels_though_the_network_has_other_spacing(segment, tmp_path: Path):
+    affine = affine_of("LAS", (0.9, 0.9, 5))
+    label = write_scan(tmp_path / "scan.nii.gz", affine, BOXES)
+    mask = segment(tmp_path / "scan.nii.gz")
+    assert mask.shape == label.shape
+    np.testing.assert_allclose(mask.affine, affine, atol=1e-6)
+    assert np.mean(np.asarray(mask.dataobj) == label) > 0.95
+
+
+def test_mask_keeps_the_shear_of_a_tilted_gantry(segment, tmp_path: Path):
+    affine = affine_of("RAS", (2, 2, 5))
+    affine[1, 2] = 1.3
+    write_scan(tmp_path / "scan.nii.gz", affine, BOXES)
+    np.testing.assert_allclose(segment(tmp_path / "scan.nii.gz").affine, affine, atol=1e-5)
+
+
+def test_mask_is_integer(segment, tmp_path: Path):
+    write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (2, 2, 2.5)), BOXES)
+    assert segment(tmp_path / "scan.nii.gz").get_data_dtype() == np.uint8
+
+
+def test_viewer_may_ask_for_another_type_and_format(task, tmp_path: Path):
+    import nrrd
+
+    write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (2, 2, 2.5)), BOXES)
+    request = {"image": str(tmp_path / "scan.nii.gz"), "result_extension": ".nrrd", "result_dtype": "uint16"}
+    path, _ = task(request)
+    mask, header = nrrd.read(path)
+    assert mask.dtype == np.uint16
+    np.testing.assert_allclose(np.diag(header["space directions"]), (2, 2, 2.5))
+    np.testing.assert_allclose(header["space origin"], (-12.5, 80, 300))
+
+
+@pytest.mark.parametrize(("hu", "value"), [(PANCREAS_HU, 1), (LESION_HU, 2)])
+def test_value_of_a_class_does_not_depend_on_the_other(segment, tmp_path: Path, hu: int, value: int):
+    write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (2, 2, 2.5)), {hu: BOXES[PANCREAS_HU]})
+    assert value in np.asarray(segment(tmp_path / "scan.nii.gz").dataobj)
+
+
+def test_scan_without_findings_gives_an_empty_mask(segment, tmp_path: Path):
+    write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (2, 2, 2.5)), {})
+    assert not np.asarray(segment(tmp_path / "scan.nii.gz").dataobj).any()
+
+
+def test_dicom_series_is_a_scan_too(segment, shared_data: Path):
+    series = shared_data / "ct_upper_abdomen_dicom"
+    assert segment(series).shape[2] == len(list(series.glob("*.dcm")))
+
+
+def test_unusable_scan_raises_its_sentence(task, tmp_path: Path):
+    nib.save(nib.Nifti1Image(np.zeros((8, 8), np.int16), np.eye(4)), tmp_path / "flat.nii.gz")
+    with pytest.raises(InputError, match=r"flat\.nii\.gz"):
+        task({"image": str(tmp_path / "flat.nii.gz"), "device": "cpu"})
+
+
+def test_newest_weights_are_used_as_soon_as_they_are_written(bundle, tmp_path: Path):
+    task = DualTaskInfer(bundle, tmp_path, {})
+    shipped = task._get_network("cpu", None)
+    assert task._get_network("cpu", None) is shipped
+    state = torch.load(bundle.root / "models" / "model.pt", weights_only=True)["model"]
+    torch.save({"model": {name: torch.zeros_like(value) for name, value in state.items()}}, tmp_path / "model.pt")
+    assert task.get_path() == str(tmp_path / "model.pt")
+    assert not any(value.any() for value in task._get_network("cpu", None).state_dict().values())
+
+
+def test_client_cannot_choose_a_file_of_weights(bundle, tmp_path: Path):
+    assert "model_filename" not in DualTaskInfer(bundle, tmp_path, {}).info()["config"]
+
+
+def bundle_with_models(bundle: Bundle, tmp_path: Path, *models: str) -> Bundle:
+    shutil.copytree(bundle.root / "configs", tmp_path / "configs")
+    (tmp_path / "models").mkdir()
+    for model in models:
+        shutil.copy(bundle.root / "models" / model, tmp_path / "models")
+    return Bundle(tmp_path)
+
+
+@pytest.mark.parametrize(("present", "absent"), [("localiser.pt", "model.pt"), ("model.pt", "localiser.pt")])
+def test_untrained_network_is_never_served(bundle, tmp_path: Path, present: str, absent: str):
+    from dualtask.errors import find_input_error
+
+    with pytest.raises(Exception) as error:
+        DualTaskInfer(bundle_with_models(bundle, tmp_path, present), tmp_path / "training", {})
+    assert f"No weights at {tmp_path / 'models' / absent}" in str(find_input_error(error.value))
+
+
+def test_weights_of_another_network_are_refused(bundle, tmp_path: Path):
+    other = bundle_with_models(bundle, tmp_path, "model.pt", "localiser.pt")
+    torch.save({"model": {"some.weight": torch.zeros(1)}}, tmp_path / "models" / "model.pt")
+    with pytest.raises(InputError, match="belong to another network"):
+        DualTaskInfer(other, tmp_path / "training", {})

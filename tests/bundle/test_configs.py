@@ -1,0 +1,151 @@
+"""The configs keep the contracts of MONAI's bundle tools, and what they share is the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from dualtask.phantom.sites import SITES
+
+
+def read(bundle_root, name: str) -> dict:
+    return json.loads((bundle_root / "configs" / name).read_text())
+
+
+@pytest.mark.parametrize(
+    ("configs", "workflow_type"),
+    [
+        (["train.json"], "train"),
+        (["train.json", "localiser.json"], "train"),
+        (["train.json", "finetune.json"], "train"),
+        (["inference.json"], "infer"),
+        (["inference.json", "evaluate.json"], "infer"),
+    ],
+)
+def test_every_workflow_has_the_required_properties(configs, workflow_type, workflow, small_dataset):
+    built = workflow(*configs, workflow_type=workflow_type, dataset_dir=str(small_dataset))
+    assert built.check_properties() == []
+
+
+def test_training_and_inference_declare_the_same_network_and_preprocessing(bundle_root):
+    train, inference = read(bundle_root, "train.json"), read(bundle_root, "inference.json")
+    network = dict(inference["network_def"]["backbone"])
+    assert network.pop("weight_standardisation") is False
+    assert network == train["network_def"]["backbone"]
+    assert inference["localiser_def"]["backbone"] == inference["network_def"]["backbone"]
+
+    def image_part(config: dict) -> list[dict]:
+        steps = []
+        for step in config["preprocessing"]["transforms"]:
+            if "image" not in step.get("keys", []) and step.get("keys") != "image":
+                continue
+            step = {**step, "keys": "image"}
+            if isinstance(step.get("mode"), list):
+                step["mode"] = step["mode"][0]
+            steps.append(step)
+        return steps
+
+    assert image_part(train) == image_part(inference)
+
+
+def test_the_ids_that_monai_label_overrides_exist(bundle_root):
+    train, inference = read(bundle_root, "train.json"), read(bundle_root, "inference.json")
+    assert {"bundle_root", "device", "network_def", "network", "dataset_dir", "val_interval", "run", "training"} <= set(
+        train
+    )
+    assert "max_epochs" in train["train"]["trainer"]
+    assert "data" in train["train"]["dataset"]
+    assert isinstance(train["train"]["handlers"], list)
+    assert {"data"} <= set(train["validate"]["dataset"])
+    assert {"evaluator"} <= set(train["validate"])
+    assert {"bundle_root", "device", "network_def", "preprocessing", "inferer", "postprocessing", "output_dir"} <= set(
+        inference
+    )
+
+
+def test_metadata_states_the_version_in_its_changelog_and_the_three_channels(bundle_root):
+    metadata = read(bundle_root, "metadata.json")
+    assert metadata["version"] in metadata["changelog"]
+    assert next(iter(metadata["network_data_format"]["outputs"])) == "pred"
+    pred = metadata["network_data_format"]["outputs"]["pred"]
+    assert pred["channel_def"] == {"0": "background", "1": "pancreas", "2": "lesion"}
+    assert pred["num_channels"] == 3
+
+
+def test_the_default_data_is_the_synthetic_sites(bundle_root):
+    for name in ("train.json", "inference.json"):
+        assert read(bundle_root, name)["dataset_dir"]["_target_"] == "dualtask.phantom.synthetic_dataset"
+    assert len(SITES) >= 4
+
+
+def test_every_loss_term_of_the_config_has_a_weight(bundle_root):
+    loss = read(bundle_root, "train.json")["loss"]
+    assert set(loss["terms"]) == set(loss["weights"])
+
+
+def test_the_shipped_weights_are_small_and_belong_to_the_declared_networks(bundle_root, workflow, small_dataset):
+    for name in ("model.pt", "localiser.pt"):
+        assert (bundle_root / "models" / name).stat().st_size < 20e6
+    built = workflow("inference.json", workflow_type="infer", dataset_dir=str(small_dataset))
+    assert not built.parser.get_parsed_content("network").training
+
+
+def bundle_command(bundle_root, *arguments: str) -> subprocess.CompletedProcess:
+    """One of MONAI's tools, run beside the bundle's package as the Model Zoo's checks do."""
+    return subprocess.run(
+        [sys.executable, "-m", "monai.bundle", *arguments],
+        cwd=bundle_root,
+        env={"PATH": "", "PYTHONPATH": str(bundle_root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_verify_net_in_out_accepts_the_metadata(bundle_root):
+    outcome = bundle_command(
+        bundle_root,
+        "verify_net_in_out",
+        "network_def",
+        "--config_file=configs/inference.json",
+        "--meta_file=configs/metadata.json",
+        "--device=cpu",
+    )
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+
+
+def test_ckpt_export_writes_a_torchscript_that_gives_the_same_result(bundle_root, tmp_path, workflow, small_dataset):
+    path = tmp_path / "model.ts"
+    outcome = bundle_command(
+        bundle_root,
+        "ckpt_export",
+        "network_def",
+        f"--filepath={path}",
+        "--ckpt_file=models/model.pt",
+        "--config_file=configs/inference.json",
+        "--meta_file=configs/metadata.json",
+        "--key_in_ckpt=model",
+    )
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+    network = workflow("inference.json", workflow_type="infer", dataset_dir=str(small_dataset)).parser
+    image = torch.rand(1, 1, 24, 17, 16)
+    expected = network.get_parsed_content("network")(image)
+    torch.testing.assert_close(torch.jit.load(path)(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_verify_metadata_accepts_the_metadata(bundle_root, tmp_path):
+    """The official schema lies behind a download; this one holds the fields that the bundle specification requires."""
+    required = ["version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version", "task"]
+    required += ["description", "authors", "copyright", "network_data_format", "changelog"]
+    text = {"type": "string"}
+    properties = {"version": text, "changelog": {"type": "object", "additionalProperties": text}}
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"type": "object", "required": required, "properties": properties}))
+    outcome = bundle_command(
+        bundle_root, "verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}"
+    )
+    assert outcome.returncode == 0, outcome.stderr[-2000:]

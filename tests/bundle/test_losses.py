@@ -1,0 +1,239 @@
+"""Each term of the loss teaches the head that it is meant to teach, and is zero where that head is right."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dualtask.contrast import LESION, RING
+from dualtask.distances import signed_distance
+from dualtask.losses import (
+    Classification,
+    CrossTaskConsistency,
+    DistanceToMask,
+    DualTaskLoss,
+    FeatureContrast,
+    MaskToDistance,
+    OutputConsistency,
+    Regression,
+    SlicePresence,
+    Targets,
+)
+from dualtask.networks.heads import Heads
+
+SHARPNESS = 15.0
+SPACING = (2.0, 2.0, 2.5)
+TRUNCATION = 15.0
+SIZE = 16
+SUPERVISED = {
+    "classification": (Classification(), "logits"),
+    "regression": (Regression(), "distance"),
+    "distance_to_mask": (DistanceToMask(SHARPNESS), "distance"),
+    "mask_to_distance": (MaskToDistance(SPACING, TRUNCATION), "logits"),
+    "slice_presence": (SlicePresence(), "presence"),
+}
+UNSUPERVISED = {
+    "feature_contrast": (FeatureContrast(), "embedding"),
+    "output_consistency": (OutputConsistency(), "logits"),
+    "cross_task_consistency": (CrossTaskConsistency(SHARPNESS), "logits"),
+}
+TERMS = SUPERVISED | UNSUPERVISED
+
+
+def targets(case: str = "lesion", annotated: float = 1.0) -> Targets:
+    """Two views of one crop with a box-shaped pancreas and the lesion that the case names."""
+    masks = torch.zeros(1, 2, SIZE, SIZE, SIZE)
+    sites = torch.zeros(1, 1, 2, 2, 2, dtype=torch.uint8)
+    if case != "no pancreas":
+        masks[0, 0, :9, 4:12, 4:11] = 1
+    if case == "lesion":
+        masks[0, 1, 5:8, 5:8, 5:8] = 1
+        sites[0, 0, 0, 0, 0], sites[0, 0, 1] = LESION, RING
+    if case == "one voxel":
+        masks[0, 1, 5, 5, 5] = 1
+    if case == "at the border":
+        masks[0, 1, :3, 5:8, 5:8] = 1
+    distance = [torch.from_numpy(signed_distance(mask.numpy(), SPACING, TRUNCATION) / TRUNCATION) for mask in masks[0]]
+    one_view = Targets(masks, torch.stack(distance)[None], sites, torch.full((1, 2), annotated))
+    return Targets(*(torch.cat([part, part]) for part in one_view))
+
+
+def outputs(seed: int | None = None) -> Heads:
+    """Undecided outputs, or random ones, that record their gradients."""
+    generator = torch.Generator().manual_seed(seed or 0)
+    scale = 0.0 if seed is None else 0.3
+    shapes = [(2, 2, SIZE, SIZE, SIZE)] * 2 + [(2, 32, 2, 2, 2), (2, SIZE)]
+    return Heads(*((scale * torch.randn(shape, generator=generator)).requires_grad_() for shape in shapes))
+
+
+def perfect(truth: Targets) -> Heads:
+    present = 40 * ((truth.masks[:, 1].sum(dim=(1, 2)) > 10).float() - 0.5)
+    contrast = torch.zeros(2, 32, 2, 2, 2)
+    contrast[:, 0] = (truth.sites[:, 0] == LESION).float()
+    contrast[:, 1] = (truth.sites[:, 0] == RING).float()
+    return Heads(40 * (truth.masks - 0.5), truth.distance, contrast, present)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_is_zero_for_the_perfect_answer(name):
+    truth = targets()
+    # The soft distance of a mask of boxes is exact to a fraction of a voxel only; H of a distance has soft edges.
+    tolerance = {"mask_to_distance": 0.03, "cross_task_consistency": 0.02}.get(name, 1e-4)
+    assert TERMS[name][0](perfect(truth), truth).item() == pytest.approx(0, abs=tolerance)
+
+
+@pytest.mark.parametrize("name", ["classification", "regression", "distance_to_mask"])
+def test_descent_moves_every_taught_voxel_of_the_head_towards_the_truth(name):
+    term, head = TERMS[name]
+    truth, heads = targets(), outputs()
+    term(heads, truth).backward()
+    gradient = getattr(heads, head).grad
+    # Inside, descent must raise the logits and lower the distances; outside the opposite.
+    towards_inside = -1 if head == "logits" else 1
+    assert (towards_inside * gradient[truth.masks > 0.5]).min() > 0
+    outside = (truth.distance > 0.4) & (truth.supervision() > 0)
+    assert (towards_inside * gradient[outside]).max() < 0
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_supervised_term_reaches_its_own_head_and_no_other(name):
+    term, head = SUPERVISED[name]
+    heads = outputs(seed=1)
+    term(heads, targets()).backward()
+    for field, output in heads._asdict().items():
+        if field == head:
+            assert output.grad.abs().sum() > 0
+        else:
+            assert output.grad is None
+
+
+def test_mask_to_distance_shrinks_a_mask_that_is_too_large():
+    truth = targets()
+    logits = (6 - truth.distance * TRUNCATION).clamp(-8, 8).requires_grad_()
+    MaskToDistance(SPACING, TRUNCATION)(Heads(logits, *outputs()[1:]), truth).backward()
+    at_the_wrong_surface = logits.detach().abs() < 2
+    assert logits.grad[at_the_wrong_surface].mean() > 0
+
+
+def test_slice_presence_raises_the_logit_of_slices_with_a_lesion_of_more_than_ten_voxels():
+    heads, truth = outputs(), targets()
+    truth.masks[:, 1] = 0
+    truth.masks[:, 1, :2, :5, 3] = 1
+    truth.masks[:, 1, :11, 0, 4] = 1
+    SlicePresence()(heads, truth).backward()
+    assert (heads.presence.grad[:, 4] < 0).all()
+    assert (heads.presence.grad[:, 3] > 0).all()
+
+
+def test_feature_contrast_pulls_a_class_together_and_pushes_classes_apart():
+    truth, heads = targets(), outputs(seed=2)
+    term = FeatureContrast()
+    before = term(heads, truth)
+    before.backward()
+    after = term(heads._replace(embedding=heads.embedding.detach() - 0.5 * heads.embedding.grad), truth)
+    assert after < before
+
+
+def test_output_consistency_is_zero_for_equal_views_and_pulls_unequal_ones_together():
+    first, second = outputs(seed=3), outputs(seed=4)
+    equal = Heads(*(torch.cat([part[:1], part[:1]]) for part in first))
+    assert OutputConsistency()(equal, targets()).item() == 0
+    heads = Heads(*(torch.cat([a[:1], b[:1]]).detach().requires_grad_() for a, b in zip(first, second, strict=True)))
+    OutputConsistency()(heads, targets()).backward()
+    for output in (heads.logits, heads.distance):
+        difference = output.detach()[0] - output.detach()[1]
+        assert (torch.sign(output.grad[0]) == torch.sign(difference)).all()
+
+
+def test_cross_task_consistency_needs_no_label_and_moves_both_heads_towards_each_other():
+    heads = outputs()
+    heads = heads._replace(logits=torch.full_like(heads.logits, 1.0).requires_grad_())
+    CrossTaskConsistency(SHARPNESS)(heads, targets(annotated=0.0)).backward()
+    # Classification says inside, the distance is undecided: the logits fall and the distances turn negative.
+    assert heads.logits.grad.min() > 0
+    assert heads.distance.grad.min() > 0
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_scan_without_annotation_teaches_a_supervised_term_nothing(name):
+    term, head = SUPERVISED[name]
+    heads = outputs(seed=5)
+    term(heads, targets(annotated=0.0)).backward()
+    assert getattr(heads, head).grad.abs().max() == 0
+
+
+def test_a_site_that_annotates_the_pancreas_alone_does_not_teach_the_absence_of_lesions():
+    truth, heads = targets(case="no lesion"), outputs(seed=6)
+    truth.annotated[:, 1] = 0
+    Classification()(heads, truth).backward()
+    assert heads.logits.grad[:, 0].abs().sum() > 0
+    assert heads.logits.grad[:, 1].abs().max() == 0
+
+
+def test_lesions_are_taught_in_and_near_the_organ_and_the_pancreas_everywhere():
+    truth = targets()
+    pancreas, lesion = truth.supervision()[0]
+    assert pancreas.min() == 1
+    assert lesion[truth.masks[0, 0] > 0].min() == 1
+    assert 0 < lesion.mean() < 1
+    assert truth.distance[0, 0][lesion == 0].min() >= 0.5
+
+
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("case", ["no lesion", "no pancreas", "one voxel", "at the border"])
+def test_unusual_crops_give_a_finite_loss_and_gradient(name, case):
+    term, head = TERMS[name]
+    heads = outputs(seed=7)
+    loss = term(heads, targets(case))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(getattr(heads, head).grad).all()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_order_of_the_scans_in_a_batch_does_not_matter(name):
+    term, _ = TERMS[name]
+    truth, mirrored = targets(), targets("at the border")
+    heads, others = outputs(seed=8), outputs(seed=9)
+
+    def batch(first, second):
+        """Two scans, their first views before their second views."""
+        return type(first)(
+            *(torch.cat([a[:1], b[:1], a[1:], b[1:]]) for a, b in zip(first, second, strict=True)),
+        )
+
+    torch.testing.assert_close(
+        term(batch(heads, others), batch(truth, mirrored)), term(batch(others, heads), batch(mirrored, truth))
+    )
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    truth, heads = targets(), outputs(seed=10)
+    terms = {name: term for name, (term, _) in TERMS.items()}
+    weights = {name: 0.5 + index for index, name in enumerate(terms)}
+    loss = DualTaskLoss(terms, weights)
+    expected = sum(weights[name] * term(heads, truth) for name, term in terms.items())
+    torch.testing.assert_close(loss(heads, truth), expected)
+    assert set(loss.values) == set(weights)
+
+
+@pytest.mark.parametrize("weights", [{"classification": 1.0}, {"classification": 1.0, "regression": 0.0}])
+def test_a_term_without_weight_is_left_out(weights):
+    loss = DualTaskLoss({name: term for name, (term, _) in TERMS.items()}, weights)
+    heads = outputs(seed=11)
+    loss(heads, targets()).backward()
+    assert set(loss.values) == {"classification"}
+    assert heads.distance.grad is None
+
+
+@pytest.mark.parametrize("weights", [{"clasification": 1.0}, {}])
+def test_a_misspelt_weight_or_an_empty_loss_is_refused(weights):
+    with pytest.raises(ValueError, match="loss"):
+        DualTaskLoss({name: term for name, (term, _) in TERMS.items()}, weights)
+
+
+def test_half_precision_outputs_are_compared_in_single_precision():
+    truth = targets()
+    loss = DualTaskLoss({"classification": Classification()}, {"classification": 1.0})
+    heads = Heads(*(output.bfloat16() for output in perfect(truth)))
+    assert loss(heads, truth).dtype == torch.float32

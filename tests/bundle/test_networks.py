@@ -1,0 +1,122 @@
+"""The dual-task network: size, geometry, weight standardisation, fusion, export."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dualtask.networks import DualTaskNet, ResidualUNet
+from dualtask.networks.dual_task_net import memberships
+from dualtask.networks.weight_standardisation import standardise
+
+SHARPNESS = 15.0
+
+
+def net(width: int = 8, weight_standardisation: bool = True) -> DualTaskNet:
+    torch.manual_seed(0)
+    return DualTaskNet(ResidualUNet(width=width, weight_standardisation=weight_standardisation), SHARPNESS)
+
+
+def test_the_paper_width_has_about_the_paper_size():
+    parameters = sum(parameter.numel() for parameter in net(width=32).parameters())
+    assert parameters == pytest.approx(19.0e6, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (17, 23, 9), (8, 31, 20)])
+def test_any_size_of_image_gives_outputs_of_that_size(shape):
+    image = torch.rand(2, 1, *shape)
+    model = net().eval()
+    heads = model.heads(image)
+    assert heads.logits.shape == heads.distance.shape == (2, 2, *shape)
+    assert model(image).shape == (2, 3, *shape)
+
+
+def test_a_width_that_the_groups_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="multiple of 8"):
+        ResidualUNet(width=12)
+
+
+def test_standardised_weights_have_zero_mean_and_the_variance_that_a_relu_network_needs():
+    weight = standardise(torch.randn(6, 4, 3, 3, 3) * 7 + 2)
+    flat = weight.flatten(1)
+    gain_squared = 2 / (1 - 1 / math.pi)
+    torch.testing.assert_close(flat.mean(1), torch.zeros(6), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        flat.var(1, unbiased=False), torch.full((6,), gain_squared / (4 * 27)), rtol=1e-4, atol=0
+    )
+
+
+def test_standardising_twice_changes_nothing():
+    weight = standardise(torch.randn(6, 4, 3, 3, 3))
+    torch.testing.assert_close(standardise(weight), weight, rtol=1e-5, atol=1e-7)
+
+
+def test_a_training_checkpoint_folds_exactly_into_the_plain_network_and_back():
+    trained, plain, again = net().eval(), net(weight_standardisation=False).eval(), net().eval()
+    assert any("parametrizations" in key for key in trained.state_dict())
+    plain.load_state_dict(trained.state_dict())
+    assert not any("parametrizations" in key for key in plain.state_dict())
+    image = torch.rand(1, 1, 16, 16, 16)
+    torch.testing.assert_close(plain(image), trained(image), rtol=0, atol=1e-6)
+    again.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(again(image), trained(image), rtol=0, atol=1e-5)
+
+
+def test_at_initialisation_no_output_is_saturated():
+    heads = net(width=16).heads(torch.rand(1, 1, 32, 32, 32))
+    assert heads.distance.abs().max() < 0.1
+    assert heads.logits.abs().max() < 10
+
+
+def test_both_heads_reach_the_shared_backbone():
+    for head in ("logits", "distance"):
+        model = net()
+        getattr(model.heads(torch.rand(1, 1, 16, 16, 16)), head).square().mean().backward()
+        gradients = [p.grad for p in model.backbone.parameters()]
+        assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+        assert sum(gradient.abs().sum() for gradient in gradients) > 0
+
+
+def test_channels_last_gives_the_same_result():
+    model = net().eval()
+    image = torch.rand(1, 1, 16, 16, 16)
+    expected = model(image)
+    actual = model.to(memory_format=torch.channels_last_3d)(image.to(memory_format=torch.channels_last_3d))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_the_arg_max_of_the_memberships_equals_both_thresholds_with_the_lesion_inside_the_organ():
+    pancreas, lesion = torch.meshgrid(torch.linspace(0, 1, 52), torch.linspace(0, 1, 52), indexing="ij")
+    label = memberships(torch.stack([pancreas, lesion])[None]).argmax(1)[0]
+    expected = torch.where(pancreas > 0.5, torch.where(lesion > 0.5, 2, 1), 0)
+    assert torch.equal(label, expected)
+
+
+def test_the_fusion_averages_the_two_heads():
+    model = net()
+    for head, bias in ((model.classification, 20.0), (model.regression, 20.0)):
+        nn.init.zeros_(head.weight)
+        nn.init.constant_(head.bias, bias)
+    # Classification says "certainly inside", regression says "far outside": the fusion is undecided.
+    torch.testing.assert_close(model(torch.rand(1, 1, 8, 8, 8)), torch.full((1, 3, 8, 8, 8), 0.5), atol=1e-3, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
+def test_the_plain_network_exports_to_torchscript():
+    model = net(weight_standardisation=False).eval()
+    image = torch.rand(1, 1, 17, 16, 16)
+    torch.testing.assert_close(torch.jit.script(model)(image), model(image))
+
+
+def test_bfloat16_agrees_with_single_precision():
+    model = net(width=16).eval()
+    image = torch.rand(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        exact = model.heads(image)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rounded = model.heads(image)
+    scale = exact.logits.std()
+    assert (rounded.logits.float() - exact.logits).abs().mean() < 0.05 * scale

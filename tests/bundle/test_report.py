@@ -1,0 +1,198 @@
+"""The report is one page that stands alone, says what it is, and shows bodies the way radiologists look at them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualtask.errors import InputError
+from dualtask.evaluation import read_scores, score_cases
+from dualtask.report import write_report
+
+STATEMENT = "Research software, not a medical device; not cleared for diagnosis"
+SYNTHETIC = "Synthetic data: computed scans, no patients"
+NASTY = "<script>alert('x')&"
+SPACING_MM = (2.0, 2.0, 5.0)
+SHAPE = (100, 100, 40)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def images(self) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == "img"]
+
+
+def pixels(image: dict[str, str | None]) -> np.ndarray:
+    """RGB [rows, columns, 3] of an image of the page."""
+    data = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"), validate=True)
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def save_case(
+    folder: Path, name: str = "a", codes: str = "LAS", lesion: bool = True, predicted: bool = True
+) -> dict[str, str]:
+    """A pancreas with a lesion in its middle, and bright cubes of 20 mm to its right, in front and above."""
+    hu = np.full(SHAPE, -160, np.int16)
+    hu[62:72, 45:55, 18:22] = hu[45:55, 62:72, 18:22] = hu[45:55, 45:55, 25:29] = 240
+    label = np.zeros(SHAPE, np.uint8)
+    label[40:60, 40:60, 16:24] = 1
+    if lesion:
+        label[45:55, 45:55, 18:22] = 2
+    prediction = label if predicted else np.zeros_like(label)
+    orientation = nib.orientations.axcodes2ornt(codes)
+    to_codes = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
+    (folder / "pred").mkdir(exist_ok=True)
+    paths = (folder / f"{name}.nii.gz", folder / f"{name}_label.nii.gz", folder / "pred" / f"{name}_seg.nii.gz")
+    for path, voxels in zip(paths, (hu, label, prediction), strict=True):
+        nib.save(nib.Nifti1Image(voxels, np.diag([*SPACING_MM, 1.0])).as_reoriented(to_codes), path)
+    return {"image": str(paths[0]), "label": str(paths[1]), "site": "north"}
+
+
+def report(folder: Path, cases: list[dict[str, str]], **options) -> tuple[str, Page]:
+    rows = score_cases(cases, folder / "pred", folder)
+    options = {"synthetic": True} | options
+    write_report(folder / "report.html", cases, folder / "pred", rows, **options)
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+@pytest.fixture
+def history(tmp_path) -> Path:
+    epochs = [
+        {"epoch": 1, "loss": 3.0, "terms": {"mask": 2.0, "distance": 1.0}},
+        {"epoch": 2, "loss": 2.0, "terms": {"mask": 1.5, "distance": 0.5}, "validation": {"val_mean_dice": 0.5}},
+    ]
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(epochs))
+    return path
+
+
+def test_each_case_has_three_views_with_a_text_for_each(tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path), save_case(tmp_path, "b", lesion=False)])
+    texts = [image["alt"] for image in page.images()]
+    assert [re.match(r"(\w+) slice of (\w) through (.*?),", text).groups() for text in texts] == [
+        (view, case, target)
+        for case, target in (("a", "the reference lesion"), ("b", "the reference pancreas"))
+        for view in ("Axial", "Coronal", "Sagittal")
+    ]
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path, history):
+    html, page = report(tmp_path, [save_case(tmp_path)], history=history)
+    assert "http://" not in html and "https://" not in html and "url(" not in html and "@import" not in html
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images())
+    policies = [attributes["content"] for _, attributes in page.tags if attributes.get("http-equiv")]
+    assert policies and policies[0].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_the_page_says_what_it_is(synthetic, tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path)], synthetic=synthetic)
+    assert STATEMENT in page.text
+    assert (SYNTHETIC in page.text) == synthetic
+
+
+def test_names_from_outside_are_escaped(tmp_path):
+    case = save_case(tmp_path, "a & b <i>") | {"site": NASTY}
+    html, page = report(tmp_path, [case], title=NASTY, provenance={NASTY: NASTY})
+    assert NASTY not in html and "<i>" not in html
+    assert page.text.count(NASTY) >= 5
+    assert "a & b <i>" in page.text
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "LAI", "PIR"])
+def test_display_is_radiological_and_to_scale_whatever_the_stored_orientation(codes, tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path, codes=codes)])
+    for image in page.images():
+        bright = pixels(image).min(axis=-1) > 128
+        middle, mm = len(bright) // 2, len(bright) / 200
+        near, far = round(15 * mm), round(50 * mm)
+        centre, before, after = (
+            slice(middle - near, middle + near),
+            slice(middle - far, middle - near),
+            slice(middle + near, middle + far),
+        )
+        cube = (20 * mm) ** 2
+        assert bright[centre, before].sum() == pytest.approx(cube, rel=0.1)
+        assert bright[before, centre].sum() == pytest.approx(cube, rel=0.1)
+        assert bright[centre, after].sum() == bright[after, centre].sum() == 0
+        assert np.ptp(np.flatnonzero(bright[centre, before].any(axis=0))) == pytest.approx(20 * mm, abs=3)
+        assert np.ptp(np.flatnonzero(bright[centre, before].any(axis=1))) == pytest.approx(20 * mm, abs=3)
+
+
+def test_the_prediction_is_filled_and_the_reference_outlined(tmp_path):
+    cases = [save_case(tmp_path, "found"), save_case(tmp_path, "missed", predicted=False)]
+    _, page = report(tmp_path, cases)
+    for image in page.images():
+        hue = np.ptp(pixels(image), axis=-1) > 30
+        middle, mm = len(hue) // 2, len(hue) / 200
+        inside = hue[round(middle - 6 * mm) : round(middle + 6 * mm), round(middle - 6 * mm) : round(middle + 6 * mm)]
+        around = hue[middle, round(middle - 25 * mm) : round(middle + 25 * mm)]
+        assert inside.all() == ("found" in image["alt"])
+        assert around.any()
+        if "missed" in image["alt"]:
+            assert not inside.any()
+
+
+def test_curves_show_loss_and_validation(tmp_path, history):
+    _, page = report(tmp_path, [save_case(tmp_path)], history=history)
+    loss, validation = (image["alt"] for image in page.images()[3:])
+    assert "loss from 3 (epoch 1) to 2 (epoch 2)" in loss and "distance from 1 (epoch 1)" in loss
+    assert "mean dice from 0.5 (epoch 2)" in validation
+
+
+def test_without_validation_there_is_only_the_loss(tmp_path, history):
+    epochs = json.loads(history.read_text())[:1]
+    history.write_text(json.dumps(epochs))
+    _, page = report(tmp_path, [save_case(tmp_path)], history=history)
+    assert len(page.images()) == 4
+
+
+@pytest.mark.parametrize("text", ["{", '{"epoch": 1}', '[{"epoch": 1}]'])
+def test_a_file_that_is_no_history_is_refused(text, tmp_path, history):
+    history.write_text(text)
+    with pytest.raises(InputError, match=r"history\.json is not the history of a training"):
+        write_report(tmp_path / "report.html", [], tmp_path, [], synthetic=True, history=history)
+    with pytest.raises(InputError, match=r"absent\.json does not exist"):
+        write_report(tmp_path / "report.html", [], tmp_path, [], synthetic=True, history=tmp_path / "absent.json")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_undefined_scores_are_dashes_also_from_the_table_on_disk(tmp_path):
+    case = save_case(tmp_path, lesion=False)
+    report(tmp_path, [case])
+    rows = read_scores(tmp_path / "metrics.csv")
+    write_report(tmp_path / "again.html", [case], tmp_path / "pred", rows, synthetic=True)
+    html = (tmp_path / "again.html").read_text(encoding="utf-8")
+    assert html == (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "1.000" in html and "<td>\N{EN DASH}</td>" in html and "<td>nan</td>" not in html
+
+
+def test_tables_have_headers_for_columns_and_rows(tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path)], provenance={"MONAI": "1.6.1"})
+    scopes = [attributes.get("scope") for tag, attributes in page.tags if tag == "th"]
+    assert set(scopes) == {"col", "row"}
+    assert "MONAI" in page.text and "1.6.1" in page.text

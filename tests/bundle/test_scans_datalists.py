@@ -1,0 +1,66 @@
+"""Lists of cases are complete or refused; splits are the same for the same cases and seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtask.errors import InputError
+from dualtask.scans import decathlon_datalist, split
+
+
+def dataset(folder: Path, cases: object, write_files: bool = True) -> Path:
+    (folder / "dataset.json").write_text(json.dumps({"labels": {"0": "background"}, "training": cases}))
+    if write_files and isinstance(cases, list):
+        for case in cases:
+            for key in ("image", "label"):
+                (folder / case[key]).write_bytes(b"x")
+    return folder
+
+
+CASES = [{"image": "a.nii.gz", "label": "b.nii.gz", "site": "coastal"}]
+
+
+def test_paths_become_absolute_and_further_entries_stay(tmp_path):
+    (case,) = decathlon_datalist(dataset(tmp_path, CASES))
+    assert case == {"image": str(tmp_path / "a.nii.gz"), "label": str(tmp_path / "b.nii.gz"), "site": "coastal"}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda d: d / "absent", "does not exist"),
+        (lambda d: dataset(d, []), "no case"),
+        (lambda d: dataset(d, CASES, write_files=False), "a.nii.gz"),
+        (lambda d: (d / "dataset.json").write_text("{") and d, "no readable list"),
+        (lambda d: (d / "dataset.json").write_text("{}") and d, "no readable list"),
+    ],
+)
+def test_an_unusable_folder_is_refused(make, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        decathlon_datalist(make(tmp_path))
+
+
+sites = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 12), min_size=1)
+
+
+@given(sizes=sites, fraction=st.floats(0.05, 0.6), seed=st.integers(0, 5), order=st.randoms())
+def test_a_split_is_a_partition_by_site_that_does_not_depend_on_the_order(sizes, fraction, seed, order):
+    cases = [{"image": f"{site}{number}", "site": site} for site, size in sizes.items() for number in range(size)]
+    training, validation = split(cases, fraction, seed)
+    assert sorted(case["image"] for case in training + validation) == sorted(case["image"] for case in cases)
+    for site, size in sizes.items():
+        held_out = sum(case["site"] == site for case in validation)
+        assert (1 <= held_out < size) if size > 1 else held_out == 0
+    shuffled = list(cases)
+    order.shuffle(shuffled)
+    assert split(shuffled, fraction, seed) == (training, validation)
+
+
+def test_another_seed_gives_another_split():
+    cases = [{"image": str(number)} for number in range(30)]
+    assert split(cases, 0.3, 0) != split(cases, 0.3, 1)

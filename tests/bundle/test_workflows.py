@@ -1,0 +1,189 @@
+"""Whole workflows: training learns and can be resumed from its checkpoint, inference keeps the scan's geometry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from dualtask.evaluation import score_cases
+from dualtask.scans import decathlon_datalist
+
+SMALL_GRID = {
+    "spacing": [5.0, 5.0, 6.0],
+    "hu_window": [-100, 240],
+    "spatial_shape": [32, 24, 16],
+    "localiser_factor": 2,
+}
+
+
+def train(workflow, dataset: Path, folder: Path, *overlays: str, epochs: int = 2, **overrides) -> list[dict]:
+    """Train on a coarse grid; returns the history."""
+    built = workflow(
+        "train.json",
+        *overlays,
+        **{
+            "dataset_dir": str(dataset),
+            "ckpt_dir": str(folder),
+            "image_format": SMALL_GRID,
+            "train#trainer#max_epochs": epochs,
+            "val_interval": 1,
+            "train#dataloader#num_workers": 0,
+            "train#dataloader#persistent_workers": False,
+            **overrides,
+        },
+    )
+    built.run()
+    return json.loads((Path(built.parser.get_parsed_content("output_dir")) / "history.json").read_text())
+
+
+def test_training_lowers_the_loss_and_every_supervised_term_and_saves_the_best_network(
+    workflow, small_dataset, tmp_path
+):
+    history = train(workflow, small_dataset, tmp_path / "models", epochs=8)
+    first, last = history[0], history[-1]
+    assert last["loss"] < first["loss"]
+    for term in ("classification", "regression", "distance_to_mask"):
+        assert last["terms"][term] < first["terms"][term]
+    assert all(0 <= epoch["validation"]["val_mean_dice"] <= 1 for epoch in history)
+    state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    assert set(state) == {"model"}
+
+
+def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(
+    workflow, small_dataset, tmp_path, bundle_root
+):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    weights = shutil.copy(bundle_root / "models" / "model.pt", folder / "model.pt")
+    scratch = train(workflow, small_dataset, tmp_path / "scratch", epochs=1)
+    tuned = train(workflow, small_dataset, folder, "finetune.json", epochs=1, weights=str(weights))
+    assert tuned[0]["terms"]["regression"] < scratch[0]["terms"]["regression"]
+    assert (folder / "model_previous.pt").read_bytes() == (bundle_root / "models" / "model.pt").read_bytes()
+
+
+def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path):
+    train(workflow, small_dataset, tmp_path / "models", "localiser.json", epochs=1)
+    assert (tmp_path / "models" / "localiser.pt").is_file()
+
+
+def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset, tmp_path):
+    cases = decathlon_datalist(small_dataset)
+    unlabelled = {"image": cases[1]["image"]}
+    history = train(
+        workflow,
+        small_dataset,
+        tmp_path / "models",
+        epochs=1,
+        **{"train#dataset#data": [unlabelled], "validate#dataset#data": cases[:1]},
+    )
+    terms = history[0]["terms"]
+    assert terms["output_consistency"] > 0
+    assert terms["cross_task_consistency"] > 0
+    assert terms["regression"] == terms["slice_presence"] == 0
+
+
+def infer(bundle_root: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    """The command that users type, away from the repository."""
+    config = bundle_root / "configs" / "inference.json"
+    return subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def assert_same_geometry(mask: nib.Nifti1Image, shape: tuple[int, ...], affine: np.ndarray) -> None:
+    assert mask.shape == shape
+    assert mask.get_data_dtype() == np.uint8
+    assert set(np.unique(np.asarray(mask.dataobj))) <= {0, 1, 2}
+    np.testing.assert_allclose(mask.affine, affine, atol=1e-3)
+
+
+def test_the_command_returns_masks_in_the_geometry_of_real_scans(shared_data, bundle_root, tmp_path):
+    nifti, series = shared_data / "ct_upper_abdomen_3mm.nii.gz", shared_data / "ct_upper_abdomen_dicom"
+    outcome = infer(bundle_root, "--datalist", f"['{nifti}','{series}']", "--output_dir", "out", cwd=tmp_path)
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+    scan = nib.load(nifti)
+    assert_same_geometry(nib.load(tmp_path / "out" / "ct_upper_abdomen_3mm_seg.nii.gz"), scan.shape, scan.affine)
+    # Position and spacing as the series' own headers give them, turned from patient left-back to right-front.
+    affine = np.diag([-0.9765625, -0.9765625, 2.0, 1.0])
+    affine[:3, 3] = [249.511719, 437.511719, -804.5]
+    assert_same_geometry(nib.load(tmp_path / "out" / "ct_upper_abdomen_dicom_seg.nii.gz"), (512, 512, 20), affine)
+
+
+@pytest.mark.parametrize("orientation", ["PIR", "LAS", "ASL"])
+def test_a_scan_with_permuted_axes_gets_its_mask_in_that_order(orientation, workflow, small_dataset, tmp_path):
+    case = decathlon_datalist(small_dataset)[0]
+    scan = nib.load(case["image"])
+    order = nib.orientations.axcodes2ornt(orientation)
+    turned = scan.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(scan.affine), order))
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    for name, path in (("straight", case["image"]), ("turned", str(tmp_path / "turned.nii.gz"))):
+        folder = str(tmp_path / name)
+        workflow("inference.json", workflow_type="infer", datalist=[path], output_dir=folder).run()
+    mask = nib.load(tmp_path / "turned" / "turned_seg.nii.gz")
+    assert_same_geometry(mask, turned.shape, turned.affine)
+    (straight,) = (tmp_path / "straight").iterdir()
+    same = nib.as_closest_canonical(mask).get_fdata() == nib.as_closest_canonical(nib.load(straight)).get_fdata()
+    assert same.mean() > 0.999
+
+
+def test_synthetic_scans_of_any_orientation_are_segmented_usably(workflow, small_dataset, tmp_path):
+    folder = tmp_path / "out"
+    built = workflow("inference.json", "evaluate.json", workflow_type="infer", dataset_dir=str(small_dataset))
+    built.run()
+    cases = decathlon_datalist(small_dataset)
+    rows = score_cases(cases, folder, folder)
+    for case in cases:
+        scan = nib.load(case["image"])
+        name = Path(case["image"]).name.replace(".nii.gz", "_seg.nii.gz")
+        assert_same_geometry(nib.load(folder / name), scan.shape, scan.affine)
+    pancreas = [row["dice"] for row in rows if row["structure"] == "pancreas"]
+    # Far below what default data gives: these scans have a matrix of 72. Noise would score near zero.
+    assert np.mean(pancreas) > 0.4
+
+
+BAD = {
+    "missing scan": (lambda d: [d / "absent.nii.gz"], [], "does not exist"),
+    "NaN": (lambda d: [nan_scan(d)], [], "not numbers"),
+    "no weights": (lambda d: [good_scan(d)], ["--bundle_root", "elsewhere"], "No weights"),
+}
+
+
+def good_scan(folder: Path) -> Path:
+    voxels = np.random.default_rng(0).integers(-100, 200, (24, 24, 12)).astype(np.float32)
+    nib.save(nib.Nifti1Image(voxels, np.diag([5, 5, 6, 1.0])), folder / "good.nii.gz")
+    return folder / "good.nii.gz"
+
+
+def nan_scan(folder: Path) -> Path:
+    image = nib.load(good_scan(folder))
+    voxels = image.get_fdata()
+    voxels[3, 4, 5] = np.nan
+    nib.save(nib.Nifti1Image(voxels.astype(np.float32), image.affine), folder / "nan.nii.gz")
+    return folder / "nan.nii.gz"
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_the_command_ends_with_one_sentence_a_failure_code_and_no_output(fault, bundle_root, tmp_path):
+    make, options, words = BAD[fault]
+    if options:
+        (tmp_path / "elsewhere" / "configs").mkdir(parents=True)
+        shutil.copy(bundle_root / "configs" / "metadata.json", tmp_path / "elsewhere" / "configs")
+    datalist = "[" + ",".join(f"'{path}'" for path in make(tmp_path)) + "]"
+    outcome = infer(bundle_root, "--datalist", datalist, "--output_dir", "out", *options, cwd=tmp_path)
+    assert outcome.returncode != 0
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert words in outcome.stderr
+    assert not list(tmp_path.glob("out/*"))
