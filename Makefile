@@ -11,11 +11,11 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 RUN := python -m monai.bundle run
-EVALUATION := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']" \
-	--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
+EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']"
+EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format serve clean
+.PHONY: help demo test lint format figures serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -35,13 +35,13 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "== 1 of 4: synthetic studies of two sites"
 	@$(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
 	@echo "== 2 of 4: inference and evaluation"
-	$(RUN) evaluating $(EVALUATION)
+	$(RUN) evaluating $(EVALUATE_DEMO)
 	@echo "== 3 of 4: fine-tuning for a few iterations"
 	$(RUN) training --config_file "['bundle/configs/train.json','bundle/configs/finetune.json']" \
 		--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/finetuning --ckpt_dir $(DEMO)/finetuning/models \
 		--train#trainer#max_epochs 4 --val_interval 2
 	@echo "== 4 of 4: report"
-	$(RUN) reporting $(EVALUATION) --history $(DEMO)/finetuning/history.json
+	$(RUN) reporting $(EVALUATE_DEMO) --history $(DEMO)/finetuning/history.json
 	@echo
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
 	@echo "Next: 'make serve' annotates these studies in OHIF or 3D Slicer; README.md says how to use your own scans."
@@ -56,6 +56,12 @@ lint: $(VENV)/installed ## style and static checks
 format: $(VENV)/installed ## repair style
 	ruff check --fix .
 	ruff format .
+
+figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 1000
+	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
+	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
+		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json

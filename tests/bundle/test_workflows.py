@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from dualtask.errors import find_input_error
 from dualtask.evaluation import score_cases
 from dualtask.scans import decathlon_datalist
 
@@ -22,6 +23,9 @@ SMALL_GRID = {
     "spatial_shape": [32, 24, 16],
     "localiser_factor": 2,
 }
+
+
+ABLATIONS = Path(__file__).parents[2] / "configs" / "ablation"
 
 
 def train(workflow, dataset: Path, folder: Path, *overlays: str, epochs: int = 2, **overrides) -> list[dict]:
@@ -47,7 +51,7 @@ def train(workflow, dataset: Path, folder: Path, *overlays: str, epochs: int = 2
 def test_training_lowers_the_loss_and_every_supervised_term_and_saves_the_best_network(
     workflow, small_dataset, tmp_path
 ):
-    history = train(workflow, small_dataset, tmp_path / "models", epochs=8)
+    history = train(workflow, small_dataset, tmp_path / "models", epochs=4)
     first, last = history[0], history[-1]
     assert last["loss"] < first["loss"]
     for term in ("classification", "regression", "distance_to_mask"):
@@ -74,6 +78,15 @@ def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path
     assert (tmp_path / "models" / "localiser.pt").is_file()
 
 
+@pytest.mark.parametrize("variant", sorted(path.stem for path in ABLATIONS.glob("*.json")))
+def test_every_ablation_trains_and_changes_what_its_name_says(variant, workflow, small_dataset, tmp_path):
+    overlay = ABLATIONS / f"{variant}.json"
+    (epoch,) = train(workflow, small_dataset, tmp_path / "models", str(overlay), epochs=1)
+    for key, weight in json.loads(overlay.read_text()).items():
+        if key.startswith("loss#weights#"):
+            assert (key.removeprefix("loss#weights#") in epoch["terms"]) == (weight > 0)
+
+
 def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset, tmp_path):
     cases = decathlon_datalist(small_dataset)
     unlabelled = {"image": cases[1]["image"]}
@@ -88,6 +101,21 @@ def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset
     assert terms["output_consistency"] > 0
     assert terms["cross_task_consistency"] > 0
     assert terms["regression"] == terms["slice_presence"] == 0
+
+
+def test_training_on_a_label_with_an_unknown_value_ends_with_the_sentence_and_saves_nothing(
+    workflow, small_dataset, tmp_path
+):
+    case = decathlon_datalist(small_dataset)[0]
+    label = nib.load(case["label"])
+    voxels = np.asarray(label.dataobj).copy()
+    voxels[0, 0, 0] = 7
+    nib.save(nib.Nifti1Image(voxels, label.affine), tmp_path / "label.nii.gz")
+    bad = {**case, "label": str(tmp_path / "label.nii.gz")}
+    with pytest.raises(RuntimeError) as failure:
+        train(workflow, small_dataset, tmp_path / "models", epochs=1, **{"train#dataset#data": [bad]})
+    assert "label values 7" in str(find_input_error(failure.value))
+    assert not (tmp_path / "models").exists()
 
 
 def infer(bundle_root: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:

@@ -16,13 +16,15 @@ def dice_loss(
 
     Args:
         estimate, target: [B, S, X, Y, Z] in [0, 1].
-        supervision: [B, S, X, Y, Z] in {0, 1}, see :meth:`dualtask.losses.Targets.supervision`.
+        supervision: [B, S, X, Y, Z], see :meth:`dualtask.losses.Targets.supervision`; Dice balances by itself, so that
+            only its zeros matter here.
         squared: squared denominators, with which two equal soft masks have zero loss.
     """
-    return DiceLoss(batch=True, squared_pred=squared)(estimate * supervision, target * supervision)
+    taught = (supervision > 0).to(estimate)
+    return DiceLoss(batch=True, squared_pred=squared)(estimate * taught, target * taught)
 
 
 def supervised_mean(error: torch.Tensor, supervision: torch.Tensor) -> torch.Tensor:
-    """Mean over the structures of the mean voxel-wise error [B, S, X, Y, Z] where labels teach; zero where none do."""
+    """Weighted mean of a voxel-wise error [B, S, X, Y, Z], averaged over the structures; 0 where no label teaches."""
     voxels = (0, 2, 3, 4)
     return ((error * supervision).sum(voxels) / supervision.sum(voxels).clamp_min(1)).mean()

@@ -9,6 +9,9 @@ import torch
 _NEAR_ORGAN = 0.5
 """Distance to the organ, in truncation distances, up to which lesions are taught."""
 
+_LESION_WEIGHT = 5.0
+"""How much more a voxel of a lesion counts than one of its surroundings in a mean error."""
+
 
 class Targets(NamedTuple):
     """Targets for the structures pancreas and lesion.
@@ -30,12 +33,12 @@ class Targets(NamedTuple):
     annotated: torch.Tensor
 
     def supervision(self) -> torch.Tensor:
-        """Where labels teach: float [B, 2, X, Y, Z] in {0, 1}.
+        """How much each voxel teaches: float [B, 2, X, Y, Z], 0 where a label says nothing.
 
-        The pancreas is taught everywhere, the lesion inside the organ and its near surroundings only: elsewhere it is
-        decided by the organ, and lesions are so small that the background would drown them (measured: with the whole
-        crop the lesion channel stayed empty). Structures that were not annotated are left out.
+        The pancreas is taught everywhere. The lesion is taught inside the organ and its near surroundings only, because
+        elsewhere the organ decides, and its own voxels count more: lesions are so small that the background would
+        drown them. Structures that were not annotated are left out.
         """
         near_organ = (self.distance[:, :1] < _NEAR_ORGAN).float()
-        region = torch.cat([torch.ones_like(near_organ), near_organ], dim=1)
-        return region * self.annotated[:, :, None, None, None]
+        lesion = near_organ * (1 + (_LESION_WEIGHT - 1) * self.masks[:, 1:])
+        return torch.cat([torch.ones_like(near_organ), lesion], dim=1) * self.annotated[:, :, None, None, None]

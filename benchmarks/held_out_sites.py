@@ -1,0 +1,75 @@
+"""The README's table and picture, from an evaluation of held-out synthetic scans (`make figures`)."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+from pathlib import Path
+
+from monai.transforms import LoadImage
+from PIL import Image, ImageDraw
+
+from dualtask.evaluation import case_name, prediction_path, read_scores, summarise
+from dualtask.report.overlays import draw_overlays
+from dualtask.scans import decathlon_datalist
+from dualtask.structures import STRUCTURES
+
+_CAPTION_HEIGHT = 26
+_COLUMNS = {"Dice": "dice", "NSD 2 mm": "surface_dice", "HD95 mm": "hausdorff95_mm"}
+
+
+def table(scores: Path) -> str:
+    """Markdown: means per site and structure, with the number of cases that they are taken over."""
+    summary = summarise(read_scores(scores))
+    lines = [
+        "| synthetic site | structure | cases | " + " | ".join(_COLUMNS) + " |",
+        "|---" * (3 + len(_COLUMNS)) + "|",
+    ]
+    for group, statistics in {**summary["sites"], "all": summary["overall"]}.items():
+        for structure in STRUCTURES:
+            metrics = statistics[structure]
+            means = [metrics[column]["mean"] for column in _COLUMNS.values()]
+            cells = ["-" if mean is None else f"{mean:.2f}" for mean in means]
+            lines.append(f"| {group} | {structure} | {metrics['dice']['n']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def picture(dataset: Path, predictions: Path, scores: Path) -> Image.Image:
+    """One column a site: axial and coronal slice of the case with the median Dice of the lesion."""
+    cases = {case_name(case["image"]): case for case in decathlon_datalist(dataset)}
+    by_site: dict[str, list[tuple[float, str]]] = {}
+    for row in read_scores(scores):
+        if row["structure"] == "lesion" and row["reference_ml"] > 0:
+            by_site.setdefault(row["site"], []).append((row["dice"], row["case"]))
+    read = LoadImage(ensure_channel_first=True)
+    columns = []
+    for site, ranked in by_site.items():
+        name = sorted(ranked)[len(ranked) // 2][1]
+        case = cases[name]
+        volumes = (read(case["image"]), read(case["label"]), read(str(prediction_path(case["image"], predictions))))
+        drawn = [base64.b64decode(overlay.uri.split(",")[1]) for overlay in draw_overlays(name, *volumes)[:2]]
+        columns.append((f"{site} (synthetic)", [Image.open(io.BytesIO(png)).convert("RGB") for png in drawn]))
+    side = columns[0][1][0].width
+    montage = Image.new("RGB", (side * len(columns), 2 * side + _CAPTION_HEIGHT), "black")
+    for index, (caption, slices) in enumerate(columns):
+        ImageDraw.Draw(montage).text((index * side + 8, 4), caption, fill="white", font_size=18)
+        for row, image in enumerate(slices):
+            montage.paste(image, (index * side, _CAPTION_HEIGHT + row * side))
+    return montage
+
+
+def main() -> None:
+    """Print the table and save the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--predictions", type=Path, required=True, help="masks and metrics.csv of the evaluation")
+    parser.add_argument("--picture", type=Path, required=True)
+    arguments = parser.parse_args()
+    scores = arguments.predictions / "metrics.csv"
+    print(table(scores))
+    picture(arguments.dataset, arguments.predictions, scores).save(arguments.picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
