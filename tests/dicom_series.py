@@ -18,7 +18,7 @@ def write_series(
     columns: int = 5,
     change: Callable[[int, FileDataset], None] = lambda index, header: None,
 ) -> Path:
-    """One CT slice per position; voxel (row, column) of slice k has 100 k + 10 row + column HU."""
+    """One CT slice per position; voxel (row, column) of slice k has 100 k + 10 row + column - 1024 HU."""
     folder.mkdir(parents=True, exist_ok=True)
     series, frame, study = generate_uid(), generate_uid(), generate_uid()
     for index, position in enumerate(positions):
@@ -27,6 +27,7 @@ def write_series(
         meta.MediaStorageSOPInstanceUID = generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         header = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        header.is_little_endian, header.is_implicit_VR = True, False
         header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         header.StudyInstanceUID, header.SeriesInstanceUID, header.FrameOfReferenceUID = study, series, frame
         header.Modality, header.PatientName, header.PatientID = "CT", "TEST", "TEST"
@@ -39,7 +40,7 @@ def write_series(
         header.HighBit, header.PixelRepresentation = 15, 1
         header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
         header.RescaleIntercept, header.RescaleSlope = -1024, 1
-        values = 100 * index + 10 * np.arange(rows)[:, None] + np.arange(columns) + 1024
+        values = 100 * index + 10 * np.arange(rows)[:, None] + np.arange(columns)
         header.PixelData = values.astype(np.int16).tobytes()
         change(index, header)
         pydicom.dcmwrite(folder / f"{index:03d}.dcm", header, write_like_original=False)

@@ -30,11 +30,34 @@ def test_paths_become_absolute_and_further_entries_stay(tmp_path):
     assert case == {"image": str(tmp_path / "a.nii.gz"), "label": str(tmp_path / "b.nii.gz"), "site": "coastal"}
 
 
+def test_a_site_stays_a_name_where_a_folder_has_it_too(tmp_path):
+    (tmp_path / "coastal").mkdir()
+    (case,) = decathlon_datalist(dataset(tmp_path, CASES))
+    assert case["site"] == "coastal"
+
+
+def test_a_test_section_of_plain_paths_is_read(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"x")
+    (tmp_path / "dataset.json").write_text(json.dumps({"test": ["./a.nii.gz"]}))
+    assert decathlon_datalist(tmp_path, "test") == [{"image": str(tmp_path / "a.nii.gz")}]
+
+
+@pytest.mark.parametrize(
+    "content", [[], None, {"image": "a"}, [{"label": "b"}], [{"image": 5}], ["a"], [None], ["a", {}]]
+)
+@pytest.mark.parametrize("section", ["training", "test"])
+def test_a_section_that_names_no_cases_is_refused(content, section, tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({section: content}))
+    with pytest.raises(InputError, match=r"dataset\.json"):
+        decathlon_datalist(tmp_path, section)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda d: d / "absent", "does not exist"),
         (lambda d: dataset(d, []), "no case"),
+        (lambda d: dataset(d, CASES * 2), "twice"),
         (lambda d: dataset(d, CASES, write_files=False), "a.nii.gz"),
         (lambda d: (d / "dataset.json").write_text("{") and d, "no readable list"),
         (lambda d: (d / "dataset.json").write_text("{}") and d, "no readable list"),

@@ -10,6 +10,9 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLosslessSV1
 
 from dicom_series import write_series
 from dualtask.errors import InputError
@@ -51,8 +54,31 @@ def flattened(path: Path) -> Path:
 
 
 def cut(path: Path) -> Path:
-    nifti(path)
+    nifti(path, np.random.default_rng(0).integers(-1000, 1000, (8, 8, 8), np.int16))
     return with_bytes(path, path.read_bytes()[:-20])
+
+
+def promising_more(path: Path) -> Path:
+    """A whole gzip file with fewer voxels than its header says, more than any memory holds."""
+
+    def change(header: nib.Nifti1Header) -> None:
+        header["dim"][1:4] = 30000
+
+    plain = with_header(path.with_suffix(""), change)
+    return with_bytes(path, gzip.compress(plain.read_bytes()))
+
+
+def of_unknown_type(path: Path) -> Path:
+    def change(header: nib.Nifti1Header) -> None:
+        header["datatype"] = 999
+
+    return with_header(path, change)
+
+
+def nrrd_file(path: Path, **header: object) -> Path:
+    whole = {"space": "left-posterior-superior", "space directions": np.eye(3), "space origin": np.zeros(3)}
+    nrrd.write(str(path), VOXELS, {key: value for key, value in (whole | header).items() if value is not None})
+    return path
 
 
 BAD_FILES = {
@@ -63,13 +89,22 @@ BAD_FILES = {
     "not NIfTI": (lambda d: with_bytes(d / "scan.nii.gz", gzip.compress(b"nothing" * 100)), "not a readable NIfTI"),
     "not gzip": (lambda d: with_bytes(d / "scan.nii.gz", b"nothing" * 100), "not a readable NIfTI"),
     "cut off": (lambda d: cut(d / "scan.nii"), "cut off"),
+    "cut off, compressed": (lambda d: cut(d / "scan.nii.gz"), "cut off"),
+    "fewer voxels than stated": (lambda d: promising_more(d / "scan.nii.gz"), "cut off"),
+    "unknown voxel type": (lambda d: of_unknown_type(d / "scan.nii"), "not a readable NIfTI"),
+    "colours": (lambda d: nifti(d / "scan.nii", np.zeros((4, 4, 4), [(c, "u1") for c in "RGB"])), "colours"),
+    "complex": (lambda d: nifti(d / "scan.nii", VOXELS.astype(np.complex64)), "complex numbers"),
     "2-D": (lambda d: nifti(d / "scan.nii", VOXELS[..., 0]), "flat image of 5 x 4"),
     "one slice": (lambda d: nifti(d / "scan.nii", VOXELS[..., :1]), "flat image"),
     "4-D": (lambda d: nifti(d / "scan.nii", np.stack([VOXELS] * 2, -1)), "5 x 4 x 3 x 2"),
     "zero spacing": (lambda d: zoomed(d / "scan.nii", 0.0), "spacing"),
+    "negative spacing": (lambda d: zoomed(d / "scan.nii", -2.5), "spacing"),
     "NaN spacing": (lambda d: zoomed(d / "scan.nii", np.nan), "spacing"),
     "singular affine": (lambda d: flattened(d / "scan.nii"), "geometry"),
     "not NRRD": (lambda d: with_bytes(d / "scan.nrrd", b"nothing"), "not a readable NRRD"),
+    "NRRD without origin": (lambda d: nrrd_file(d / "scan.nrrd", **{"space origin": None}), "origin"),
+    "NRRD in another space": (lambda d: nrrd_file(d / "scan.nrrd", space="left-anterior-superior"), "left-anterior"),
+    "NRRD in a shortened space": (lambda d: nrrd_file(d / "scan.nrrd", space="LPS"), "'LPS'"),
 }
 
 
@@ -101,6 +136,17 @@ def mixed_series(folder: Path) -> Path:
     return both
 
 
+def compressed(index: int, header: FileDataset) -> None:
+    header.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    header.PixelData = encapsulate([header.PixelData])
+    header["PixelData"].is_undefined_length = True
+
+
+def coloured(index: int, header: FileDataset) -> None:
+    header.SamplesPerPixel, header.PhotometricInterpretation, header.PlanarConfiguration = 3, "RGB", 0
+    header.PixelData = header.PixelData * 3
+
+
 def set_attribute(name: str, value: object, where: int | None = None):
     return lambda index, header: setattr(header, name, value) if where is None or index == where else None
 
@@ -116,6 +162,13 @@ BAD_SERIES = {
     "tilted gantry": (lambda d: write_series(d, [(0, 0.5 * k, 2.5 * k) for k in range(4)]), "tilted gantry"),
     "other modality": (lambda d: write_series(d, change=set_attribute("Modality", "MR")), "is MR and not CT"),
     "other size": (lambda d: write_series(d, change=set_attribute("PixelSpacing", [1, 1], 2)), "mixes slices"),
+    "no rescale": (lambda d: write_series(d, change=set_attribute("RescaleIntercept", None)), "RescaleIntercept"),
+    "no spacing": (lambda d: write_series(d, change=set_attribute("PixelSpacing", None, 1)), "1 slices without Pixel"),
+    "no position": (lambda d: write_series(d, change=set_attribute("ImagePositionPatient", None, 1)), "ImagePosition"),
+    "zero spacing": (lambda d: write_series(d, change=set_attribute("PixelSpacing", [0, 1])), "impossible"),
+    "colours": (lambda d: write_series(d, change=coloured), "colour"),
+    "frames in one file": (lambda d: write_series(d, change=set_attribute("NumberOfFrames", 4)), "multi-frame"),
+    "unknown compression": (lambda d: write_series(d, change=compressed), "JPEG Lossless"),
     "single slice": (lambda d: write_series(d, [(0, 0, 0)]), "single slice"),
 }
 
@@ -126,13 +179,34 @@ def test_a_bad_dicom_folder_is_refused_in_one_sentence_with_a_remedy(fault, tmp_
     assert_refused(make(tmp_path), words)
 
 
+def rounded(index: int, header: FileDataset) -> None:
+    header.ImageOrientationPatient = [1, 0, 0, 0, 1 - 1e-6 * index, 0]
+
+
+def test_slices_that_differ_by_rounding_pass(tmp_path):
+    check_scans([write_series(tmp_path / "series", change=rounded)])
+
+
+def test_a_file_of_several_gzip_members_passes(tmp_path):
+    content = nifti(tmp_path / "plain.nii").read_bytes()
+    members = gzip.compress(content[:400]) + gzip.compress(content[400:])
+    check_scans([with_bytes(tmp_path / "scan.nii.gz", members)])
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"), [("scan.nii", "one path"), ([None], "no path"), ([["scan.nii"]], "no path")]
+)
+def test_what_is_no_list_of_paths_is_refused(paths, words):
+    with pytest.raises(InputError, match=words):
+        check_scans(paths)
+
+
 def test_good_scans_of_each_format_pass(tmp_path):
-    nrrd.write(str(tmp_path / "scan.nrrd"), VOXELS, {"space": "left-posterior-superior", "space directions": np.eye(3)})
     check_scans(
         [
             nifti(tmp_path / "a.nii.gz"),
             nifti(tmp_path / "b.nii", VOXELS[..., None]),
-            tmp_path / "scan.nrrd",
+            nrrd_file(tmp_path / "scan.nrrd"),
             write_series(tmp_path / "series"),
         ]
     )

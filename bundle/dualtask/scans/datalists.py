@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from monai.data import load_decathlon_datalist
 from dualtask.errors import InputError
 
 Case = dict[str, Any]
+
+_FILES = ("image", "label")
 
 
 def decathlon_datalist(dataset_dir: str | os.PathLike[str], section: str = "training") -> list[Case]:
@@ -28,25 +30,42 @@ def decathlon_datalist(dataset_dir: str | os.PathLike[str], section: str = "trai
         one dictionary a case with absolute paths ``image`` and ``label``; further entries such as ``site`` are kept.
 
     Raises:
-        InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty.
+        InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty or
+            names a scan twice.
     """
     description = Path(dataset_dir) / "dataset.json"
     if not description.is_file():
         raise InputError(f"{description} does not exist: give a folder in the layout of the Decathlon.")
     try:
-        cases = load_decathlon_datalist(str(description), data_list_key=section)
-    except (json.JSONDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{description} has no readable list '{section}': write it in the Decathlon's form."
-        ) from error
-    if not cases:
+        listed = json.loads(description.read_text())[section]
+    except (ValueError, LookupError, TypeError):
+        listed = None
+    if not isinstance(listed, list):
+        raise InputError(f"{description} has no readable list '{section}': write it in the Decathlon's form.")
+    if not listed:
         raise InputError(f"{description} lists no case under '{section}': add cases to it.")
-    absent = [
-        path for case in cases for key in ("image", "label") if (path := case.get(key)) and not Path(path).exists()
+    if section == "test" and all(isinstance(case, str) for case in listed):
+        listed = [{"image": case} for case in listed]
+    if not all(isinstance(case, dict) and _names_files(case) for case in listed):
+        raise InputError(
+            f"{description} has cases without an image under '{section}': write it in the Decathlon's form."
+        )
+    # MONAI makes a path of every entry that is the name of a file or folder, such as that of a site.
+    cases = [
+        loaded | {key: value for key, value in case.items() if key not in _FILES}
+        for case, loaded in zip(listed, load_decathlon_datalist(description, data_list_key=section), strict=True)
     ]
+    absent = [path for case in cases for key in _FILES if key in case and not Path(path := case[key]).exists()]
     if absent:
         raise InputError(f"{description} lists {absent[0]}, which does not exist ({len(absent)} such): copy the files.")
+    twice = [image for image, count in Counter(case["image"] for case in cases).items() if count > 1]
+    if twice:
+        raise InputError(f"{description} lists {twice[0]} twice: remove the second.")
     return cases
+
+
+def _names_files(case: Case) -> bool:
+    return "image" in case and all(isinstance(case[key], str) for key in _FILES if key in case)
 
 
 def split(cases: Sequence[Case], validation_fraction: float, seed: int) -> tuple[list[Case], list[Case]]:

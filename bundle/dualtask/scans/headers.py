@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +14,13 @@ import numpy as np
 from nibabel.openers import ImageOpener
 
 from dualtask.errors import InputError
-from dualtask.scans.dicom_series import check_dicom_series
+from dualtask.scans.dicom_series import series_slices
 
 NIFTI = (".nii", ".nii.gz")
 NRRD = (".nrrd",)
+
+_NRRD_SPACES = ("left-posterior-superior", "right-anterior-superior")
+"""The spaces that MONAI's reader turns into RAS rightly; it takes every other name as RAS without a word."""
 
 
 def check_scans(paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -24,6 +29,8 @@ def check_scans(paths: Sequence[str | os.PathLike[str]]) -> None:
     Raises:
         InputError: the list is empty, or a scan in it is refused by :func:`check_scan`.
     """
+    if isinstance(paths, str | os.PathLike):
+        raise InputError(f"{paths} is one path and not a list of scans: put it in a list.")
     if not paths:
         raise InputError("The list of scans is empty: name at least one scan.")
     for path in paths:
@@ -39,12 +46,14 @@ def check_scan(path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: says what is wrong with the file and what to do.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{path!r} is no path of a scan: give one path for each scan.")
     path = Path(path)
     name = path.name.lower()
     if not path.exists():
         raise InputError(f"{path} does not exist: check the path.")
     if path.is_dir():
-        check_dicom_series(path)
+        series_slices(path)
     elif name.endswith(".dcm"):
         raise InputError(f"{path} is one slice of a DICOM series: give the folder that holds the whole series.")
     elif not name.endswith(NIFTI + NRRD):
@@ -64,16 +73,42 @@ def _check_nifti(path: Path) -> None:
         # nibabel replaces a spacing of zero by 1 mm while loading: look at what the file says.
         with ImageOpener(path) as file:
             zooms = np.asarray(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4], dtype=float)
-        end_of_voxels = image.dataobj.offset + int(np.prod(shape)) * image.header.get_data_dtype().itemsize
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        dtype = image.header.get_data_dtype()
+    except (
+        nib.filebasedimages.ImageFileError,
+        nib.spatialimages.HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+    ) as error:
         raise InputError(f"{path} is not a readable NIfTI file: copy or export it again.") from error
     _check_shape(path, shape)
-    # Of a compressed file only reading tells whether it is complete.
-    if path.suffix == ".nii" and path.stat().st_size < end_of_voxels:
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path} stores colours or complex numbers and not CT values: give the original CT.")
+    if not _holds(path, image.dataobj.offset + int(np.prod(shape)) * dtype.itemsize):
         raise InputError(f"{path} is shorter than its header says, it was cut off: copy it again.")
-    if not np.all(np.isfinite(zooms)) or np.any(zooms == 0):
+    if not np.all(np.isfinite(zooms)) or np.any(zooms <= 0):
         raise InputError(f"{path} has a voxel spacing of {zooms.tolist()} mm: export it with its true spacing.")
     check_affine(path, affine)
+
+
+def _holds(path: Path, size: int) -> bool:
+    """Whether a plain or compressed file holds that many bytes."""
+    if path.suffix.lower() != ".gz":
+        return path.stat().st_size >= size
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        if int.from_bytes(file.read(), "little") == size % 2**32:
+            return True
+    # The trailer counts the last gzip member only and says nothing in a file that was cut off: count.
+    try:
+        with gzip.open(path) as file:
+            while size > 0 and (block := file.read(1 << 20)):
+                size -= len(block)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return size <= 0
 
 
 def _check_nrrd(path: Path) -> None:
@@ -82,11 +117,14 @@ def _check_nrrd(path: Path) -> None:
     except (nrrd.NRRDError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable NRRD file: copy or export it again.") from error
     _check_shape(path, tuple(header["sizes"]))
-    directions = header.get("space directions")
-    if directions is None:
-        raise InputError(f"{path} states no space directions: export it with its geometry.")
+    if header.get("space") not in _NRRD_SPACES:
+        known = " or ".join(_NRRD_SPACES)
+        raise InputError(f"{path} has the space {header.get('space', 'unknown')!r}: export it in {known}.")
+    directions, origin = (np.asarray(header.get(f"space {name}"), dtype=float) for name in ("directions", "origin"))
+    if directions.shape != (3, 3) or origin.shape != (3,):
+        raise InputError(f"{path} states no three space directions and an origin: export it with its geometry.")
     affine = np.eye(4)
-    affine[:3, :3] = np.asarray(directions, dtype=float)
+    affine[:3, :3], affine[:3, 3] = directions, origin
     check_affine(path, affine)
 
 

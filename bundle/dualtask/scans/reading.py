@@ -12,20 +12,30 @@ import nibabel as nib
 import nrrd
 import torch
 from monai.config import KeysCollection
-from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader, PydicomReader
+from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader
 from monai.transforms import LoadImage, MapTransform
 
 from dualtask.errors import InputError
+from dualtask.scans.dicom_series import SeriesReader
 from dualtask.scans.headers import NRRD, check_scan
 from dualtask.scans.voxels import check_ct_values, check_label
 
-_DAMAGED = (nib.filebasedimages.ImageFileError, nrrd.NRRDError, OSError, EOFError, ValueError, zlib.error)
-"""What readers raise for a file that is cut off or overwritten in the middle."""
+_DAMAGED = (
+    nib.filebasedimages.ImageFileError,
+    nrrd.NRRDError,
+    OSError,
+    EOFError,
+    ValueError,
+    AttributeError,  # pydicom, of a slice without pixels
+    NotImplementedError,  # pydicom, of a compression that its decoders know in part
+    zlib.error,
+)
+"""What readers raise for a file that is cut off, overwritten in the middle or compressed in an unknown way."""
 
 
 def _reader(path: Path) -> ImageReader:
     if path.is_dir():
-        return PydicomReader()
+        return SeriesReader()
     if path.name.lower().endswith(NRRD):
         return NrrdReader()
     return NibabelReader(squeeze_non_spatial_dims=True)
@@ -47,7 +57,11 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
     # A trailing slash would leave results without a name.
     path = Path(os.path.abspath(path))
     try:
-        return LoadImage(_reader(path), ensure_channel_first=True, dtype=torch.float32)(str(path))
+        # A reader given with the call is the only one: a reader of the constructor falls back on others, which may
+        # take a damaged file.
+        return LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
+    except InputError:
+        raise
     except _DAMAGED as error:
         raise InputError(f"{path} cannot be read to its end, it is damaged: copy or export it again.") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 
 import numpy as np
@@ -10,15 +11,16 @@ from monai.data import MetaTensor
 
 from dualtask.errors import InputError
 
-_AFFINE_TOLERANCE = 1e-2
-"""mm per voxel; viewers write affines in single precision."""
+_GRID_TOLERANCE = 0.1
+"""Share of the smallest voxel side by which a label may be off its scan; viewers round affines."""
 
 
 def check_ct_values(image: torch.Tensor, path: str) -> None:
     """Refuse voxels that cannot be Hounsfield units; only what is surely wrong is refused.
 
     Raises:
-        InputError: NaN or infinite voxels, a constant image, or an image scaled to [0, 1].
+        InputError: NaN or infinite voxels, a constant image, an image scaled to [0, 1] or one without any voxel below
+            0 HU, which fat and air always have.
     """
     if not bool(torch.isfinite(image).all()):
         raise InputError(f"{path} holds voxels that are not numbers (NaN or infinite): export it again or repair them.")
@@ -27,6 +29,10 @@ def check_ct_values(image: torch.Tensor, path: str) -> None:
         raise InputError(f"{path} has the value {low:g} everywhere: export the scan again.")
     if low >= 0 and high <= 1:
         raise InputError(f"{path} is scaled to [0, 1] and not in Hounsfield units: give the original CT.")
+    if low >= 0:
+        raise InputError(
+            f"{path} has no voxel below 0 though fat and air lie there in Hounsfield units: give the original CT."
+        )
 
 
 def check_label(label: MetaTensor, image: MetaTensor, path: str, allowed: Collection[int]) -> None:
@@ -42,7 +48,10 @@ def check_label(label: MetaTensor, image: MetaTensor, path: str, allowed: Collec
     if label.shape != image.shape:
         ours, theirs = (" x ".join(str(side) for side in volume.shape[1:]) for volume in (label, image))
         raise InputError(f"{path} has {ours} voxels but its scan has {theirs}: give the label of this very scan.")
-    if not np.allclose(label.affine, image.affine, atol=_AFFINE_TOLERANCE):
+    # The corners see a slightly different spacing or direction over the whole length of the scan.
+    corners = np.array([(*c, 1) for c in itertools.product(*((0, side - 1) for side in image.shape[1:]))], dtype=float)
+    apart = np.linalg.norm(corners @ (np.asarray(label.affine) - np.asarray(image.affine)).T, axis=1).max()
+    if apart > _GRID_TOLERANCE * float(image.pixdim.min()):
         raise InputError(f"{path} lies elsewhere in space than its scan: export the label in the scan's geometry.")
     stray = [value for value in torch.unique(label.as_tensor()).tolist() if value not in allowed]
     if stray:
