@@ -15,7 +15,7 @@ def save_nifti(path: str | os.PathLike[str], voxels: np.ndarray, affine: np.ndar
 
     Args:
         path: .nii or .nii.gz.
-        voxels: [X, Y, Z]; the file keeps their dtype.
+        voxels: [X, Y, Z], or [X, Y, Z, C] for maps with channels; the file keeps their dtype.
         affine: [4, 4] voxel -> mm, RAS+.
         description: at most 79 characters for the header.
     """

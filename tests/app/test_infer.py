@@ -20,11 +20,12 @@ PANCREAS_HU, LESION_HU, AIR_HU = 70, 200, -500
 
 
 class Thresholds(torch.nn.Module):
-    """Memberships [B, 3, X, Y, Z] of the classes that the scans below paint in grey."""
+    """Maps [B, 6, X, Y, Z], see ``dualtask.maps``, of the classes that the scans below paint in grey."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         low, high = (torch.as_tensor((hu + 100) / 340) for hu in (0, 140))
-        return torch.cat([image < low, (image >= low) & (image < high), image >= high], dim=1).float()
+        probability = torch.cat([image >= low, image >= high], dim=1).float()
+        return torch.cat([probability, 1 - 2 * probability, 0 * probability], dim=1)
 
 
 def write_scan(path: Path, affine: np.ndarray, painted: dict[int, tuple[slice, slice, slice]]) -> np.ndarray:

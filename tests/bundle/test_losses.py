@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dualtask.contrast import LESION, RING
-from dualtask.distances import signed_distance
+from dualtask.distances import HardStep, SmoothHeaviside, signed_distance
 from dualtask.losses import (
     Classification,
     CrossTaskConsistency,
@@ -21,21 +21,21 @@ from dualtask.losses import (
 )
 from dualtask.networks.heads import Heads
 
-SHARPNESS = 15.0
+HEAVISIDE = SmoothHeaviside(sharpness=15.0)
 SPACING = (2.0, 2.0, 2.5)
 TRUNCATION = 15.0
 SIZE = 16
 SUPERVISED = {
     "classification": (Classification(), "logits"),
     "regression": (Regression(), "distance"),
-    "distance_to_mask": (DistanceToMask(SHARPNESS), "distance"),
+    "distance_to_mask": (DistanceToMask(HEAVISIDE), "distance"),
     "mask_to_distance": (MaskToDistance(SPACING, TRUNCATION), "logits"),
     "slice_presence": (SlicePresence(), "presence"),
 }
 UNSUPERVISED = {
     "feature_contrast": (FeatureContrast(), "embedding"),
     "output_consistency": (OutputConsistency(), "logits"),
-    "cross_task_consistency": (CrossTaskConsistency(SHARPNESS), "logits"),
+    "cross_task_consistency": (CrossTaskConsistency(HEAVISIDE), "logits"),
 }
 TERMS = SUPERVISED | UNSUPERVISED
 
@@ -107,6 +107,15 @@ def test_a_supervised_term_reaches_its_own_head_and_no_other(name):
             assert output.grad is None
 
 
+def test_the_hard_step_of_the_control_takes_values_but_has_no_gradient():
+    truth, heads = targets(), outputs(seed=12)
+    hard, smooth = DistanceToMask(HardStep())(heads, truth), DistanceToMask(HEAVISIDE)(heads, truth)
+    assert hard.item() > 0.3
+    assert not hard.requires_grad
+    assert smooth.requires_grad
+    assert DistanceToMask(HardStep())(perfect(truth), truth).item() == pytest.approx(0, abs=1e-4)
+
+
 def test_mask_to_distance_shrinks_a_mask_that_is_too_large():
     truth = targets()
     logits = (6 - truth.distance * TRUNCATION).clamp(-8, 8).requires_grad_()
@@ -148,7 +157,7 @@ def test_output_consistency_is_zero_for_equal_views_and_pulls_unequal_ones_toget
 def test_cross_task_consistency_needs_no_label_and_moves_both_heads_towards_each_other():
     heads = outputs()
     heads = heads._replace(logits=torch.full_like(heads.logits, 1.0).requires_grad_())
-    CrossTaskConsistency(SHARPNESS)(heads, targets(annotated=0.0)).backward()
+    CrossTaskConsistency(HEAVISIDE)(heads, targets(annotated=0.0)).backward()
     # Classification says inside, the distance is undecided: the logits fall and the distances turn negative.
     assert heads.logits.grad.min() > 0
     assert heads.distance.grad.min() > 0

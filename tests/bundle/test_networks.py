@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from monai.networks.nets import SegResNet
 from torch import nn
 
-from dualtask.networks import DualTaskNet, ResidualUNet
-from dualtask.networks.dual_task_net import memberships
+from dualtask.networks import DualTaskNet, ResidualUNet, SegResNetBackbone
+from dualtask.networks.fusion import memberships
 from dualtask.networks.weight_standardisation import standardise
 
 SHARPNESS = 15.0
@@ -25,13 +26,49 @@ def test_the_paper_width_has_about_the_paper_size():
     assert parameters == pytest.approx(19.0e6, rel=0.1)
 
 
+@pytest.mark.parametrize("backbone", [ResidualUNet, SegResNetBackbone])
 @pytest.mark.parametrize("shape", [(16, 16, 16), (17, 23, 9), (8, 31, 20)])
-def test_any_size_of_image_gives_outputs_of_that_size(shape):
+def test_any_size_of_image_gives_outputs_of_that_size(shape, backbone):
     image = torch.rand(2, 1, *shape)
-    model = net().eval()
+    model = DualTaskNet(backbone(width=8), SHARPNESS).eval()
     heads = model.heads(image)
     assert heads.logits.shape == heads.distance.shape == (2, 2, *shape)
+    assert heads.embedding.shape == (2, 32, *(-(-side // 8) for side in shape))
+    assert heads.presence.shape == (2, shape[2])
     assert model(image).shape == (2, 3, *shape)
+
+
+def test_the_backbone_of_monai_differs_from_its_network_in_the_last_convolution_only():
+    torch.manual_seed(0)
+    ours = SegResNetBackbone(width=8)
+    reference = SegResNet(init_filters=8, blocks_down=(1, 2, 2, 4), blocks_up=(1, 1, 1))
+    same = reference.load_state_dict(ours.state_dict(), strict=False)
+    assert all(key.startswith("conv_final") for key in same.missing_keys)
+    assert all(key.startswith("out_norm") for key in same.unexpected_keys)
+    reference.conv_final = nn.Sequential(ours.out_norm, nn.ReLU())
+    image = torch.rand(1, 1, 16, 16, 16)
+    torch.testing.assert_close(ours.eval()(image)[0], reference.eval()(image))
+
+
+def test_gradient_checkpointing_gives_the_same_gradients_from_fewer_kept_activations():
+    plain, saving = net().eval(), DualTaskNet(ResidualUNet(width=8, gradient_checkpointing=True), SHARPNESS).eval()
+    saving.load_state_dict(plain.state_dict())
+    image = torch.rand(1, 1, 16, 16, 16)
+    kept = []
+    for model in (plain, saving):
+        stored: list[int] = []
+
+        def keep(tensor: torch.Tensor, stored: list[int] = stored) -> torch.Tensor:
+            stored.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = model(image).square().mean()
+        loss.backward()
+        kept.append(sum(stored))
+    assert kept[1] < 0.7 * kept[0]
+    for expected, actual in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(actual.grad, expected.grad)
 
 
 def test_a_width_that_the_groups_do_not_divide_is_refused():
@@ -105,8 +142,9 @@ def test_the_fusion_averages_the_two_heads():
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
-def test_the_plain_network_exports_to_torchscript():
-    model = net(weight_standardisation=False).eval()
+@pytest.mark.parametrize("backbone", [ResidualUNet(width=8, weight_standardisation=False), SegResNetBackbone(width=8)])
+def test_the_plain_network_exports_to_torchscript(backbone):
+    model = DualTaskNet(backbone, SHARPNESS).eval()
     image = torch.rand(1, 1, 17, 16, 16)
     torch.testing.assert_close(torch.jit.script(model)(image), model(image))
 

@@ -78,6 +78,14 @@ def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path
     assert (tmp_path / "models" / "localiser.pt").is_file()
 
 
+def test_another_backbone_takes_the_place_of_the_papers_by_config_alone(workflow, small_dataset, tmp_path):
+    backbone = {"network_def#backbone": {"_target_": "dualtask.networks.SegResNetBackbone", "width": 8}}
+    history = train(workflow, small_dataset, tmp_path / "models", epochs=1, **backbone)
+    assert len(history[0]["terms"]) >= 6
+    inference = {**backbone, "weights": str(tmp_path / "models" / "model.pt"), "image_format": SMALL_GRID}
+    workflow("inference.json", workflow_type="infer", datalist=[], **inference).parser.get_parsed_content("network")
+
+
 @pytest.mark.parametrize("variant", sorted(path.stem for path in ABLATIONS.glob("*.json")))
 def test_every_ablation_trains_and_changes_what_its_name_says(variant, workflow, small_dataset, tmp_path):
     overlay = ABLATIONS / f"{variant}.json"
@@ -161,7 +169,7 @@ def test_a_scan_with_permuted_axes_gets_its_mask_in_that_order(orientation, work
         workflow("inference.json", workflow_type="infer", datalist=[path], output_dir=folder).run()
     mask = nib.load(tmp_path / "turned" / "turned_seg.nii.gz")
     assert_same_geometry(mask, turned.shape, turned.affine)
-    (straight,) = (tmp_path / "straight").iterdir()
+    (straight,) = (tmp_path / "straight").glob("*_seg.nii.gz")
     same = nib.as_closest_canonical(mask).get_fdata() == nib.as_closest_canonical(nib.load(straight)).get_fdata()
     assert same.mean() > 0.999
 
@@ -179,6 +187,27 @@ def test_synthetic_scans_of_any_orientation_are_segmented_usably(workflow, small
     pancreas = [row["dice"] for row in rows if row["structure"] == "pancreas"]
     # Far below what default data gives: these scans have a matrix of 72. Noise would score near zero.
     assert np.mean(pancreas) > 0.4
+
+
+def test_maps_are_saved_beside_the_mask_in_the_geometry_of_the_scan(workflow, small_dataset, tmp_path):
+    case = decathlon_datalist(small_dataset)[0]
+    names = ["probability", "distance", "uncertainty"]
+    workflow("inference.json", workflow_type="infer", datalist=[case["image"]], maps=names).run()
+    scan, stem = nib.load(case["image"]), Path(case["image"]).name.removesuffix(".nii.gz")
+    maps = {}
+    for name in names:
+        saved = nib.load(tmp_path / "out" / f"{stem}_{name}.nii.gz")
+        assert saved.shape == (*scan.shape, 2)
+        np.testing.assert_allclose(saved.affine, scan.affine, atol=1e-3)
+        maps[name] = saved.get_fdata()
+    mask = nib.load(tmp_path / "out" / f"{stem}_seg.nii.gz").get_fdata()
+    assert (maps["probability"][mask > 0][:, 0] > 0.5).all()
+    assert 0 <= maps["uncertainty"].min() < maps["uncertainty"].max() <= 1
+    assert -15 <= maps["distance"].min() < 0 < maps["distance"].max() <= 15
+    assert maps["distance"][mask > 0][:, 0].mean() < 0
+    header, row = (tmp_path / "out" / "scans.csv").read_text().splitlines()
+    assert header == "case,uncertainty_pancreas,uncertainty_lesion"
+    assert row.startswith(f"{stem},0.")
 
 
 BAD = {

@@ -1,5 +1,7 @@
-"""Signed distances to the boundary of a mask, in mm, negative inside."""
+"""Masks to signed distances and back, exact and differentiable."""
 
+from dualtask.distances.heaviside import HardStep, SmoothHeaviside, smooth_heaviside
 from dualtask.distances.signed import signed_distance
+from dualtask.distances.soft import soft_signed_distance
 
-__all__ = ["signed_distance"]
+__all__ = ["HardStep", "SmoothHeaviside", "signed_distance", "smooth_heaviside", "soft_signed_distance"]

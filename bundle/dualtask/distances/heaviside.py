@@ -1,8 +1,9 @@
-"""Distance to mask: the smooth Heaviside step."""
+"""Distance to mask: the smooth Heaviside step, and the hard one for comparison."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 
 def smooth_heaviside(distance: torch.Tensor, sharpness: float) -> torch.Tensor:
@@ -16,3 +17,28 @@ def smooth_heaviside(distance: torch.Tensor, sharpness: float) -> torch.Tensor:
         sharpness: k.
     """
     return torch.sigmoid(-sharpness * distance)
+
+
+class SmoothHeaviside(nn.Module):
+    """:func:`smooth_heaviside` with its k, as the losses' step from a distance to a mask.
+
+    Args:
+        sharpness: k.
+    """
+
+    def __init__(self, sharpness: float) -> None:
+        super().__init__()
+        self.sharpness = float(sharpness)
+
+    def forward(self, distance: torch.Tensor) -> torch.Tensor:
+        return smooth_heaviside(distance, self.sharpness)
+
+
+class HardStep(nn.Module):
+    """1 where the distance is negative, else 0, with no gradient: the reciprocal transformation of the authors' code.
+
+    A control for ablations. A loss behind it takes values that look like those of the smooth one and teaches nothing.
+    """
+
+    def forward(self, distance: torch.Tensor) -> torch.Tensor:
+        return (distance < 0).to(distance.dtype)

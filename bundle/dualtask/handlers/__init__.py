@@ -2,5 +2,6 @@
 
 from dualtask.handlers.checkpoints import BestCheckpoint
 from dualtask.handlers.history import TrainingHistory
+from dualtask.handlers.scan_table import ScanTable
 
-__all__ = ["BestCheckpoint", "TrainingHistory"]
+__all__ = ["BestCheckpoint", "ScanTable", "TrainingHistory"]

@@ -11,12 +11,15 @@ import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
 
+from dualtask.inferers.heads import head_outputs
 from dualtask.inferers.region import Region, largest_component, region_of_interest
+from dualtask.maps import MAPS, fuse_heads
+from dualtask.structures import STRUCTURES
 from dualtask.transforms.downsample import downsample_image
 
 logger = logging.getLogger(__name__)
 
-_BACKGROUND = 0
+_ORGAN = STRUCTURES.index("pancreas")
 
 
 class CascadeInferer(Inferer):
@@ -26,12 +29,16 @@ class CascadeInferer(Inferer):
     the network slides over the whole scan instead, with a warning.
 
     Args:
-        localiser: network for block means of the scan, returns memberships [1, 3, x, y, z].
+        localiser: dual-task network for block means of the scan.
         factor: side in voxels of the localiser's blocks.
         region_size: smallest region in voxels, the size of the training crops.
+        truncation: truncation distance of the network's distances in mm.
         margin: voxels around the mask's box.
         agreement: Dice between the organ masks of two rounds at which the recurrence stops.
-        max_rounds: bound on the rounds of the fine stage.
+        max_rounds: bound on the rounds of the fine stage; 1 does without the recurrence.
+        flips: mirror images that the fine stage averages over beside the image, see :func:`head_outputs`; all of them
+            are ``[[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]``.
+        fusion: how the two heads become one probability: "mean", "classification" or "regression".
     """
 
     def __init__(
@@ -39,31 +46,38 @@ class CascadeInferer(Inferer):
         localiser: nn.Module,
         factor: int,
         region_size: Sequence[int],
+        truncation: float,
         margin: Sequence[int] = (8, 8, 5),
         agreement: float = 0.92,
         max_rounds: int = 4,
+        flips: Sequence[Sequence[int]] = (),
+        fusion: str = "mean",
     ) -> None:
         super().__init__()
         self.localiser = localiser
         self.factor = int(factor)
         self.region_size = tuple(region_size)
+        self.truncation = float(truncation)
         self.margin = tuple(margin)
         self.agreement = float(agreement)
         self.max_rounds = int(max_rounds)
+        self.flips = flips
+        self.fusion = fusion
         self.sliding_window = SlidingWindowInferer(
             roi_size=self.region_size, overlap=0.25, mode="gaussian", padding_mode="replicate"
         )
 
     @torch.no_grad()
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Memberships of background, pancreas and lesion.
+        """Probability, signed distance and uncertainty of each structure.
 
         Args:
             inputs: [1, 1, X, Y, Z] in [0, 1] at the network's spacing.
-            network: fine network, [1, 1, ...] -> [1, 3, ...].
+            network: fine dual-task network.
 
         Returns:
-            [1, 3, X, Y, Z]; outside the region background has membership 1.
+            [1, 6, X, Y, Z] with the channels ``dualtask.maps.MAPS``; outside the region the probability is 0,
+            the distance the truncation distance, and the uncertainty 0.
 
         Raises:
             ValueError: the batch holds more than one scan.
@@ -74,38 +88,41 @@ class CascadeInferer(Inferer):
         organ = self._localise(image)
         if not organ.any():
             logger.warning("The localiser found no pancreas: sliding over the whole scan instead; check the result.")
-            return self.sliding_window(image, network)
+            return self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
         region = region_of_interest(organ, self.region_size, self.margin)
         for round_number in range(1, self.max_rounds + 1):
-            prediction = network(image[(..., *region)])
+            maps = self._fuse(head_outputs(image[(..., *region)], network, self.flips), network)
             refined = np.zeros_like(organ)
-            refined[region] = _organ(prediction)
+            refined[region] = _organ(maps)
             if not refined.any() or _dice(organ, refined) >= self.agreement:
                 break
             next_region = region_of_interest(refined, self.region_size, self.margin)
             if next_region == region or round_number == self.max_rounds:
                 break
             organ, region = refined, next_region
-        return _paste(prediction, region, image.shape)
+        return self._paste(maps, region, image.shape)
+
+    def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
+        return fuse_heads(outputs, network.sharpness, self.truncation, self.fusion)
 
     def _localise(self, image: torch.Tensor) -> np.ndarray:
-        coarse = largest_component(_organ(self.localiser(downsample_image(image, self.factor))))
+        maps = self._fuse(head_outputs(downsample_image(image, self.factor), self.localiser), self.localiser)
+        coarse = largest_component(_organ(maps))
         for axis in range(3):
             coarse = coarse.repeat(self.factor, axis=axis)
         x, y, z = image.shape[2:]
         return coarse[:x, :y, :z]
 
+    def _paste(self, maps: torch.Tensor, region: Region, shape: torch.Size) -> torch.Tensor:
+        whole = maps.new_zeros(1, maps.shape[1], *shape[2:])
+        whole[:, MAPS["distance"]] = self.truncation
+        whole[(..., *region)] = maps
+        return whole
 
-def _organ(memberships: torch.Tensor) -> np.ndarray:
-    return (memberships.argmax(1)[0] != _BACKGROUND).cpu().numpy()
+
+def _organ(maps: torch.Tensor) -> np.ndarray:
+    return (maps[0, MAPS["probability"]][_ORGAN] > 0.5).cpu().numpy()
 
 
 def _dice(first: np.ndarray, second: np.ndarray) -> float:
     return 2.0 * np.count_nonzero(first & second) / (np.count_nonzero(first) + np.count_nonzero(second))
-
-
-def _paste(prediction: torch.Tensor, region: Region, shape: torch.Size) -> torch.Tensor:
-    whole = prediction.new_zeros(1, prediction.shape[1], *shape[2:])
-    whole[:, _BACKGROUND] = 1
-    whole[(..., *region)] = prediction
-    return whole

@@ -1,18 +1,20 @@
-"""Forward pass of training: both heads on a crop."""
+"""Forward passes that ask the dual-task network for its heads instead of their fusion."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
+from torch import nn
 
 from dualtask.networks.dual_task_net import DualTaskNet
 from dualtask.networks.heads import Heads
 
 
 class HeadsInferer(Inferer):
-    """Asks the network for its heads instead of their fusion, under bf16 autocast.
+    """Forward pass of training: all heads on a crop, under bf16 autocast.
 
     bf16 keeps the range of fp32, so neither a gradient scaler nor a second code path for the CPU is needed.
     """
@@ -20,3 +22,22 @@ class HeadsInferer(Inferer):
     def __call__(self, inputs: torch.Tensor, network: DualTaskNet, *args: Any, **kwargs: Any) -> Heads:
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             return network.heads(inputs)
+
+
+def head_outputs(image: torch.Tensor, network: nn.Module, flips: Sequence[Sequence[int]] = ()) -> torch.Tensor:
+    """Probabilities of the classification head and distances of the regression head.
+
+    Args:
+        image: [B, 1, X, Y, Z] in [0, 1].
+        network: dual-task network.
+        flips: mirror images to average over beside the image itself, each named by its spatial axes (0, 1, 2).
+
+    Returns:
+        [B, 4, X, Y, Z]: probability of pancreas and lesion, then distance / truncation distance of both.
+    """
+    total = torch.zeros(())
+    for flip in ((), *flips):
+        axes = [axis + 2 for axis in flip]
+        heads = network.heads(image.flip(axes))
+        total = total + torch.cat([torch.sigmoid(heads.logits), heads.distance], dim=1).flip(axes)
+    return total / (1 + len(flips))

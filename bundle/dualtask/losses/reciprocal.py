@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from dualtask.distances.heaviside import smooth_heaviside
 from dualtask.distances.soft import soft_signed_distance
 from dualtask.losses.overlap import dice_loss, supervised_mean
 from dualtask.losses.targets import Targets
@@ -24,17 +23,15 @@ class DistanceToMask(nn.Module):
     The target is H of the true distance and not the hard mask, so that a perfect regression has zero loss.
 
     Args:
-        sharpness: k of the smooth Heaviside step.
+        step: H, see :mod:`dualtask.distances.heaviside`.
     """
 
-    def __init__(self, sharpness: float) -> None:
+    def __init__(self, step: nn.Module) -> None:
         super().__init__()
-        self.sharpness = float(sharpness)
+        self.step = step
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        estimate = smooth_heaviside(heads.distance, self.sharpness)
-        target = smooth_heaviside(targets.distance, self.sharpness)
-        return dice_loss(estimate, target, targets.supervision(), squared=True)
+        return dice_loss(self.step(heads.distance), self.step(targets.distance), targets.supervision(), squared=True)
 
 
 class MaskToDistance(nn.Module):

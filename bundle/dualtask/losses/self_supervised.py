@@ -7,7 +7,6 @@ from torch import nn
 from torch.nn import functional
 
 from dualtask.contrast import embeddings_at, nt_xent
-from dualtask.distances.heaviside import smooth_heaviside
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
@@ -43,12 +42,12 @@ class CrossTaskConsistency(nn.Module):
     (dual-task consistency, Luo et al. 2021, arXiv 2009.04448).
 
     Args:
-        sharpness: k of the smooth Heaviside step.
+        step: H, see :mod:`dualtask.distances.heaviside`.
     """
 
-    def __init__(self, sharpness: float) -> None:
+    def __init__(self, step: nn.Module) -> None:
         super().__init__()
-        self.sharpness = float(sharpness)
+        self.step = step
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        return functional.mse_loss(torch.sigmoid(heads.logits), smooth_heaviside(heads.distance, self.sharpness))
+        return functional.mse_loss(torch.sigmoid(heads.logits), self.step(heads.distance))

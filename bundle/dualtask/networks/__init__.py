@@ -1,7 +1,8 @@
-"""The dual-task network: a shared residual U-shape with a classification and a regression head."""
+"""The dual-task network: a shared backbone with a classification and a regression head."""
 
 from dualtask.networks.dual_task_net import DualTaskNet
 from dualtask.networks.residual_unet import ResidualUNet
+from dualtask.networks.segresnet import SegResNetBackbone
 from dualtask.networks.weights import load_weights
 
-__all__ = ["DualTaskNet", "ResidualUNet", "load_weights"]
+__all__ = ["DualTaskNet", "ResidualUNet", "SegResNetBackbone", "load_weights"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dualtask.networks.weight_standardisation import adapt_state_dict, standardise_convolutions
 
@@ -33,19 +36,28 @@ class ResidualBlock(nn.Module):
         return shortcut + self.conv2(torch.relu(self.norm2(self.conv1(activated))))
 
 
-def _stage(in_channels: int, out_channels: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    first = ResidualBlock(in_channels, out_channels, stride, dilation)
-    return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, 1, dilation) for _ in range(blocks - 1)))
+class _CheckpointedBlock(ResidualBlock):
+    """Forgets its inner activations and computes them anew in the backward pass."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(super().forward, x, use_reentrant=False)
+
+
+def _stage(
+    block: type[ResidualBlock], in_channels: int, out_channels: int, blocks: int, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    first = block(in_channels, out_channels, stride, dilation)
+    return nn.Sequential(first, *(block(out_channels, out_channels, 1, dilation) for _ in range(blocks - 1)))
 
 
 class _UpStage(nn.Module):
     """Reduce the channels, upsample x2 (nearest), add the skip, one residual block."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, block: type[ResidualBlock], in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.reduce = nn.Conv3d(in_channels, out_channels, 1, bias=False)
         self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
-        self.block = ResidualBlock(out_channels, out_channels)
+        self.block = block(out_channels, out_channels)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         return self.block(self.upsample(self.reduce(x)) + skip)
@@ -62,6 +74,7 @@ class ResidualUNet(nn.Module):
         in_channels: image channels.
         width: w, a multiple of 8; 32 is the paper's.
         weight_standardisation: True for training, False for inference and export.
+        gradient_checkpointing: trade time for memory in training; the gradients stay the same.
 
     Attributes:
         feature_channels: channels of the full-resolution features.
@@ -69,28 +82,36 @@ class ResidualUNet(nn.Module):
         stride: the input's sides must be multiples of it.
     """
 
-    def __init__(self, in_channels: int = 1, width: int = 32, weight_standardisation: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        width: int = 32,
+        weight_standardisation: bool = True,
+        gradient_checkpointing: bool = False,
+    ) -> None:
         super().__init__()
         if width % _GROUPS:
             raise ValueError(f"width must be a multiple of {_GROUPS} (GroupNorm groups), got {width}.")
         self.feature_channels = width
         self.bottleneck_channels = 8 * width
         self.stride = 8
+        block = _CheckpointedBlock if gradient_checkpointing else ResidualBlock
+        stage, up_stage = partial(_stage, block), partial(_UpStage, block)
         self.stem = nn.Conv3d(in_channels, width, 3, padding=1, bias=False)
-        self.encoder1 = _stage(width, width, blocks=1)
-        self.encoder2 = _stage(width, 2 * width, blocks=2, stride=2)
-        self.encoder3 = _stage(2 * width, 4 * width, blocks=2, stride=2)
-        self.encoder4 = _stage(4 * width, 8 * width, blocks=2, stride=2)
-        self.dilated = _stage(8 * width, 8 * width, blocks=2, dilation=2)
+        self.encoder1 = stage(width, width, blocks=1)
+        self.encoder2 = stage(width, 2 * width, blocks=2, stride=2)
+        self.encoder3 = stage(2 * width, 4 * width, blocks=2, stride=2)
+        self.encoder4 = stage(4 * width, 8 * width, blocks=2, stride=2)
+        self.dilated = stage(8 * width, 8 * width, blocks=2, dilation=2)
         self.fusion = nn.Sequential(
             nn.GroupNorm(_GROUPS, 8 * width),
             nn.ReLU(),
             nn.Dropout3d(0.1),
             nn.Conv3d(8 * width, 4 * width, 3, padding=1, bias=False),
         )
-        self.decoder3 = _UpStage(4 * width, 4 * width)
-        self.decoder2 = _UpStage(4 * width, 2 * width)
-        self.decoder1 = _UpStage(2 * width, width)
+        self.decoder3 = up_stage(4 * width, 4 * width)
+        self.decoder2 = up_stage(4 * width, 2 * width)
+        self.decoder1 = up_stage(2 * width, width)
         self.out_norm = nn.GroupNorm(_GROUPS, width)
         if weight_standardisation:
             standardise_convolutions(self)

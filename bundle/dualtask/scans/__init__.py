@@ -3,6 +3,6 @@
 from dualtask.scans.datalists import decathlon_datalist, split
 from dualtask.scans.headers import check_scans
 from dualtask.scans.reading import LoadLabeld, LoadScand
-from dualtask.scans.writing import MaskWriter
+from dualtask.scans.writing import ScanGeometryWriter
 
-__all__ = ["LoadLabeld", "LoadScand", "MaskWriter", "check_scans", "decathlon_datalist", "split"]
+__all__ = ["LoadLabeld", "LoadScand", "ScanGeometryWriter", "check_scans", "decathlon_datalist", "split"]

@@ -1,4 +1,4 @@
-"""Writes masks for MONAI's SaveImaged."""
+"""Writes masks and maps for MONAI's SaveImaged."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from monai.data import NibabelWriter
 from dualtask.nifti import save_nifti
 
 
-class MaskWriter(NibabelWriter):
-    """Writes a mask that already lies in its scan's geometry, whole or not at all.
+class ScanGeometryWriter(NibabelWriter):
+    """Writes a mask or map that already lies in its scan's geometry, whole or not at all; channels come last.
 
     MONAI's writer resamples even where there is nothing to resample, which fails for a scan whose axes are stored in
     another order than patient right, front, head, and it writes in place.

@@ -1,0 +1,42 @@
+"""A table of what inference says about each scan as a whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from monai.utils import ImageMetaKey
+
+from dualtask.evaluation.label_maps import case_name
+from dualtask.files import write_atomically
+from dualtask.structures import STRUCTURES
+
+
+class ScanTable:
+    """Writes ``scans.csv``: one row for each scan, with ``case`` and ``uncertainty_<structure>`` in [0, 1].
+
+    The file is replaced after each scan, so that an interrupted run leaves the rows of the scans that it finished.
+
+    Args:
+        path: the CSV file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, str]] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for scan in engine.state.output:
+            uncertainty = {f"uncertainty_{name}": f"{scan['scan_uncertainty'][name]:.6f}" for name in STRUCTURES}
+            path = scan["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]
+            self.rows.append({"case": case_name(path), **uncertainty})
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, lambda temporary: temporary.write_text(table.getvalue()))
