@@ -68,12 +68,24 @@ def test_an_unusable_folder_is_refused(make, words, tmp_path):
         decathlon_datalist(make(tmp_path))
 
 
+def test_cases_are_chosen_by_site(tmp_path):
+    folder = dataset(tmp_path, [{"image": f"{site}.nii.gz", "label": "mask.nii.gz", "site": site} for site in "ab"])
+    assert [case["site"] for case in decathlon_datalist(folder, sites=["b"])] == ["b"]
+    assert [case["site"] for case in decathlon_datalist(folder, without_sites=["b"])] == ["a"]
+    with pytest.raises(InputError, match="its sites are a, b"):
+        decathlon_datalist(folder, sites=["c"])
+
+
 sites = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 12), min_size=1)
 
 
 @given(sizes=sites, fraction=st.floats(0.05, 0.6), seed=st.integers(0, 5), order=st.randoms())
 def test_a_split_is_a_partition_by_site_that_does_not_depend_on_the_order(sizes, fraction, seed, order):
-    cases = [{"image": f"{site}{number}", "site": site} for site, size in sizes.items() for number in range(size)]
+    cases = [
+        {"image": f"{site}{number}", "label": "mask", "site": site}
+        for site, size in sizes.items()
+        for number in range(size)
+    ]
     training, validation = split(cases, fraction, seed)
     assert sorted(case["image"] for case in training + validation) == sorted(case["image"] for case in cases)
     for site, size in sizes.items():
@@ -85,5 +97,13 @@ def test_a_split_is_a_partition_by_site_that_does_not_depend_on_the_order(sizes,
 
 
 def test_another_seed_gives_another_split():
-    cases = [{"image": str(number)} for number in range(30)]
+    cases = [{"image": str(number), "label": "mask"} for number in range(30)]
     assert split(cases, 0.3, 0) != split(cases, 0.3, 1)
+
+
+def test_cases_without_a_label_all_go_to_training():
+    labelled = [{"image": f"a{number}", "label": "mask", "site": "a"} for number in range(5)]
+    unlabelled = [{"image": f"b{number}", "site": "a"} for number in range(5)]
+    training, validation = split(labelled + unlabelled, 0.4, seed=0)
+    assert all("label" in case for case in validation)
+    assert all(case in training for case in unlabelled)

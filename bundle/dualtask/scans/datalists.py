@@ -19,19 +19,26 @@ Case = dict[str, Any]
 _FILES = ("image", "label")
 
 
-def decathlon_datalist(dataset_dir: str | os.PathLike[str], section: str = "training") -> list[Case]:
+def decathlon_datalist(
+    dataset_dir: str | os.PathLike[str],
+    section: str = "training",
+    sites: Sequence[str] | None = None,
+    without_sites: Sequence[str] = (),
+) -> list[Case]:
     """Cases of a folder in the layout of the Medical Segmentation Decathlon.
 
     Args:
         dataset_dir: folder with ``dataset.json`` beside ``imagesTr`` and ``labelsTr``.
         section: list in ``dataset.json``.
+        sites: keep the cases of these sites only; None keeps all.
+        without_sites: leave out the cases of these sites.
 
     Returns:
         one dictionary a case with absolute paths ``image`` and ``label``; further entries such as ``site`` are kept.
 
     Raises:
-        InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty or
-            names a scan twice.
+        InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty, names
+            a scan twice, or has no case of the sites asked for.
     """
     description = Path(dataset_dir) / "dataset.json"
     if not description.is_file():
@@ -61,7 +68,13 @@ def decathlon_datalist(dataset_dir: str | os.PathLike[str], section: str = "trai
     twice = [image for image, count in Counter(case["image"] for case in cases).items() if count > 1]
     if twice:
         raise InputError(f"{description} lists {twice[0]} twice: remove the second.")
-    return cases
+    wanted = [
+        case for case in cases if (sites is None or case.get("site") in sites) and case.get("site") not in without_sites
+    ]
+    if not wanted:
+        named = ", ".join(sorted({str(case.get("site", "without a name")) for case in cases}))
+        raise InputError(f"{description} has no case of the sites asked for: its sites are {named}.")
+    return wanted
 
 
 def _names_files(case: Case) -> bool:
@@ -72,10 +85,11 @@ def split(cases: Sequence[Case], validation_fraction: float, seed: int) -> tuple
     """Split cases into training and validation, site by site.
 
     The split depends on the cases and the seed alone, not on their order. A site with two cases or more gives at least
-    one to validation and keeps at least one for training; a site with one case gives it to training.
+    one to validation and keeps at least one for training; a site with one case gives it to training. So goes every
+    case without a label, which nothing can be validated on.
 
     Args:
-        cases: dictionaries with ``image`` and, where known, ``site``.
+        cases: dictionaries with ``image`` and, where known, ``label`` and ``site``.
         validation_fraction: share of each site's cases for validation, in (0, 1).
         seed: of the shuffle.
 
@@ -83,11 +97,14 @@ def split(cases: Sequence[Case], validation_fraction: float, seed: int) -> tuple
         training and validation cases.
     """
     by_site: dict[str, list[Case]] = defaultdict(list)
-    for case in sorted(cases, key=lambda case: str(case["image"])):
-        by_site[str(case.get("site", ""))].append(case)
-    rng = np.random.default_rng(seed)
     training: list[Case] = []
     validation: list[Case] = []
+    for case in sorted(cases, key=lambda case: str(case["image"])):
+        if "label" not in case:
+            training.append(case)
+            continue
+        by_site[str(case.get("site", ""))].append(case)
+    rng = np.random.default_rng(seed)
     for _, members in sorted(by_site.items()):
         shuffled = [members[index] for index in rng.permutation(len(members))]
         held_out = min(max(round(validation_fraction * len(members)), 1), len(members) - 1)

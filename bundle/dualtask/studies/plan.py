@@ -1,0 +1,127 @@
+"""What a study consists of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualtask.errors import InputError
+
+Settings = Mapping[str, Any]
+
+LOCALISER = "localiser"
+"""Name of the runs that train the localiser, which the variants of a fold and seed share."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train: overlays on the bundle's training, the seeds it is repeated with, and its own settings.
+
+    Attributes:
+        overlays: configs on top of the study's own.
+        seeds: of weights, split and augmentation.
+        inference: settings of the evaluation that the variant needs, for example another backbone.
+    """
+
+    name: str
+    overlays: tuple[Path, ...]
+    seeds: tuple[int, ...]
+    inference: Settings
+
+
+@dataclass(frozen=True)
+class Study:
+    """A leave-one-site-out comparison (JSON files in ``configs/studies``).
+
+    Attributes:
+        name: of the file.
+        description: what is compared, and at what scale.
+        test_sites: sites that are left out in turn.
+        overlays: configs on top of the bundle's for training and inference alike.
+        training, localiser_training, inference: settings (``id`` -> value) of these workflows.
+        variants: what is compared.
+    """
+
+    name: str
+    description: str
+    test_sites: tuple[str, ...]
+    overlays: tuple[Path, ...]
+    training: Settings
+    localiser_training: Settings
+    inference: Settings
+    variants: tuple[Variant, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training with what follows it: a variant, the site that it does not see, and a seed."""
+
+    variant: Variant | None
+    test_site: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Folder of the run below the study's."""
+        return f"{self.variant.name if self.variant else LOCALISER}/{self.test_site}/seed{self.seed}"
+
+
+def read_study(path: str | os.PathLike[str]) -> Study:
+    """Read a study; paths of overlays in it are relative to its file.
+
+    Raises:
+        InputError: the file is absent or is no study, or an overlay that it names does not exist.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no study {path}: name one of configs/studies.")
+
+    def overlays(listed: list[str]) -> tuple[Path, ...]:
+        found = tuple((path.parent / overlay).resolve() for overlay in listed)
+        for overlay in found:
+            if not overlay.is_file():
+                raise InputError(
+                    f"The study {path} names the overlay {overlay.name}, which does not exist: correct it."
+                )
+        return found
+
+    try:
+        content = json.loads(path.read_text())
+        default_seeds = content["seeds"]
+        variants = tuple(
+            Variant(
+                name=name,
+                overlays=overlays(variant.get("overlays", [])),
+                seeds=tuple(variant.get("seeds", default_seeds)),
+                inference=variant.get("inference", {}),
+            )
+            for name, variant in content["variants"].items()
+        )
+        return Study(
+            name=path.stem,
+            description=content["description"],
+            test_sites=tuple(content["test_sites"]),
+            overlays=overlays(content.get("overlays", [])),
+            training=content.get("training", {}),
+            localiser_training=content.get("localiser_training", {}),
+            inference=content.get("inference", {}),
+            variants=variants,
+        )
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"The study {path} cannot be read ({error!r}): compare it with configs/studies.") from error
+
+
+def plan_runs(study: Study) -> list[Run]:
+    """All runs, seed by seed so that an interrupted study has compared what it could; localisers before their users."""
+    runs: list[Run] = []
+    for seed in sorted({seed for variant in study.variants for seed in variant.seeds}):
+        for site in study.test_sites:
+            members = [variant for variant in study.variants if seed in variant.seeds]
+            runs += [Run(variant, site, seed) for variant in (None, *members)]
+    return runs

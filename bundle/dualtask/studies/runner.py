@@ -1,0 +1,191 @@
+"""Runs the trainings and evaluations of a study, each as a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from dualtask import bundle_root
+from dualtask.errors import InputError
+from dualtask.files import write_atomically
+from dualtask.scans import decathlon_datalist
+from dualtask.studies.plan import LOCALISER, Run, Settings, Study, plan_runs
+from dualtask.studies.tracking import track
+
+logger = logging.getLogger(__name__)
+
+_FINISHED = "done.json"
+_LOG_TAIL = 5
+
+
+def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, threads: int = 1) -> Path:
+    """Run what is not yet done of a study.
+
+    Every choice is made on training sites: the site that a fold leaves out reaches neither training nor validation,
+    and is read once, by the evaluation of the finished weights.
+
+    Args:
+        study: what to run.
+        dataset_dir: Decathlon folder whose cases name their ``site``.
+        output_dir: folder of all studies; a run lies in ``<output_dir>/<study>/<variant>/<site>/seed<k>``.
+        jobs: processes at a time on a machine without a GPU; with GPUs there is one process for each.
+        threads: of each process.
+
+    Returns:
+        ``cases.csv``: the rows of ``metrics.csv`` of all runs, with variant, test site, seed and scan uncertainty.
+
+    Raises:
+        InputError: the data lack a site, a run was made with other settings, or a run failed (the others go on).
+    """
+    _check_sites(study, dataset_dir)
+    folder = output_dir / study.name
+    devices = [str(index) for index in range(torch.cuda.device_count())] or [""] * jobs
+    free: SimpleQueue[str] = SimpleQueue()
+    for device in devices:
+        free.put(device)
+    failures: list[str] = []
+    runs = plan_runs(study)
+    with ThreadPoolExecutor(len(devices)) as pool, tqdm(total=len(runs), desc=study.name, unit="run") as progress:
+
+        def finish(run: Run) -> None:
+            device = free.get()
+            try:
+                if not is_done(study, run, dataset_dir, folder):
+                    _execute(study, run, dataset_dir, folder, device, threads)
+                    track(output_dir, study, run, folder / run.name)
+            except InputError as error:
+                failures.append(str(error))
+            finally:
+                free.put(device)
+                progress.update()
+
+        # The variants of a fold need its localiser, so all localisers come first.
+        for wave in ([run for run in runs if run.variant is None], [run for run in runs if run.variant]):
+            list(pool.map(finish, wave))
+    table = collect(study, folder)
+    if failures:
+        raise InputError(f"{len(failures)} of {len(runs)} runs failed, the first: {failures[0]}")
+    return table
+
+
+def is_done(study: Study, run: Run, dataset_dir: Path, folder: Path) -> bool:
+    """Whether a run has finished before.
+
+    Raises:
+        InputError: it has, with other settings.
+    """
+    record = folder / run.name / _FINISHED
+    if not record.is_file():
+        return False
+    if json.loads(record.read_text())["commands"] != commands(study, run, dataset_dir, folder):
+        raise InputError(f"{folder / run.name} was made with other settings: remove it or name another output folder.")
+    return True
+
+
+def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[list[str]]:
+    """The commands of a run: training, and for a variant the evaluation at the site that it did not see."""
+    bundle, output = Path(bundle_root()), folder / run.name
+    configs, weights = bundle / "configs", output / "model.pt"
+    common: dict[str, Any] = {"dataset_dir": dataset_dir, "test_sites": [run.test_site], "output_dir": output}
+    training = {**common, "ckpt_dir": output, "ckpt_name": weights.name, "seed": run.seed, "resume": True}
+    if run.variant is None:
+        overlays = [configs / "localiser.json", *study.overlays]
+        return [_command("training", [configs / "train.json", *overlays], training, study.localiser_training)]
+    overlays = [*study.overlays, *run.variant.overlays]
+    localiser = folder / LOCALISER / run.test_site / f"seed{run.seed}" / weights.name
+    inference = {**common, "weights": weights, "localiser_weights": localiser}
+    evaluation = [configs / "inference.json", configs / "evaluate.json", *study.overlays]
+    return [
+        _command("training", [configs / "train.json", *overlays], training, study.training),
+        _command("evaluating", evaluation, inference, {**study.inference, **run.variant.inference}),
+    ]
+
+
+def _command(workflow: str, configs: Sequence[Path], *settings: Settings) -> list[str]:
+    root = Path(bundle_root()) / "configs"
+    command = [sys.executable, "-m", "monai.bundle", "run", workflow]
+    command += ["--config_file", repr([str(config) for config in configs])]
+    command += ["--meta_file", str(root / "metadata.json"), "--logging_file", str(root / "logging.conf")]
+    for group in settings:
+        for key, value in group.items():
+            command += [f"--{key}", str(value)]
+    return command
+
+
+def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: str, threads: int) -> None:
+    output = folder / run.name
+    output.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": device}
+    started = time.monotonic()
+    to_do = commands(study, run, dataset_dir, folder)
+    for command in to_do:
+        with (output / "log.txt").open("a") as log:
+            outcome = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+        if outcome.returncode:
+            tail = " / ".join((output / "log.txt").read_text().strip().splitlines()[-_LOG_TAIL:])
+            raise InputError(f"{run.name} ended with exit code {outcome.returncode}, see its log.txt: {tail}")
+    record = {
+        "commands": to_do,
+        "seconds": round(time.monotonic() - started),
+        "commit": _commit(),
+        "hardware": torch.cuda.get_device_name() if device else f"{os.cpu_count()} CPU cores, {threads} threads",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    write_atomically(output / _FINISHED, lambda temporary: temporary.write_text(json.dumps(record, indent=1)))
+
+
+def collect(study: Study, folder: Path) -> Path:
+    """Write ``cases.csv`` of all runs that are done, and return its path."""
+    rows: list[dict[str, str]] = []
+    for run in plan_runs(study):
+        output = folder / run.name
+        if run.variant is None or not (output / _FINISHED).is_file():
+            continue
+        with (output / "scans.csv").open() as file:
+            scans = {row.pop("case"): row for row in csv.DictReader(file)}
+        with (output / "metrics.csv").open() as file:
+            for row in csv.DictReader(file):
+                uncertainty = scans[row["case"]][f"uncertainty_{row['structure']}"]
+                names = {"variant": run.variant.name, "test_site": run.test_site, "seed": str(run.seed)}
+                rows.append({**names, **row, "uncertainty": uncertainty})
+    path = folder / "cases.csv"
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0] if rows else [], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(path, write)
+    return path
+
+
+def _check_sites(study: Study, dataset_dir: Path) -> None:
+    sites = {str(case.get("site", "")) for case in decathlon_datalist(dataset_dir)}
+    if absent := set(study.test_sites) - sites:
+        raise InputError(
+            f"{dataset_dir} has no case of the site {sorted(absent)[0]}: its dataset.json names {sorted(sites)}."
+        )
+    if len(sites) < 2:
+        raise InputError(f"{dataset_dir} has one site only: leaving it out would leave nothing to train on.")
+
+
+def _commit() -> str | None:
+    outcome = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=bundle_root(), capture_output=True, text=True, check=False
+    )
+    return outcome.stdout.strip() or None
