@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from dualtask.distances.heaviside import smooth_heaviside
+from dualtask.networks.fusion import near_organ, nested
 from dualtask.structures import STRUCTURES
 
 _STRUCTURES = len(STRUCTURES)
@@ -28,7 +29,7 @@ def fuse_heads(outputs: torch.Tensor, sharpness: float, truncation: float, fusio
     """The maps of the channels ``MAPS`` from the outputs of the heads.
 
     The uncertainty is the disagreement of the two tasks, |p - H(r)| in [0, 1]: where one anatomy was estimated in two
-    ways and the answers differ, at least one of them is wrong.
+    ways and the answers differ, at least one of them is wrong. Lesions are estimated near the organ only.
 
     Args:
         outputs: [B, 4, ...] from :func:`dualtask.inferers.heads.head_outputs`.
@@ -41,8 +42,10 @@ def fuse_heads(outputs: torch.Tensor, sharpness: float, truncation: float, fusio
     """
     classification, distance = outputs.chunk(2, dim=1)
     regression = smooth_heaviside(distance, sharpness)
-    probability = FUSIONS[fusion](classification, regression)
-    return torch.cat([probability, distance * truncation, (classification - regression).abs()], dim=1)
+    near = near_organ(distance)
+    probability = nested(FUSIONS[fusion](classification, regression), near)
+    pancreas, lesion = (classification - regression).abs().split(1, dim=1)
+    return torch.cat([probability, distance * truncation, pancreas, lesion * near], dim=1)
 
 
 def scan_uncertainty(maps: torch.Tensor) -> dict[str, float]:

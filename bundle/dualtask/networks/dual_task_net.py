@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from dualtask.distances.heaviside import smooth_heaviside
-from dualtask.networks.fusion import memberships
+from dualtask.networks.fusion import memberships, near_organ, nested
 from dualtask.networks.heads import Heads
 from dualtask.structures import STRUCTURES
 
@@ -71,8 +71,8 @@ class DualTaskNet(nn.Module):
             image: [B, 1, X, Y, Z] in [0, 1].
 
         Returns:
-            [B, 3, X, Y, Z] in [0, 1]; the two heads' mask probabilities are averaged before the fusion.
+            [B, 3, X, Y, Z] in [0, 1]; the two heads' mask probabilities are averaged and nested.
         """
         heads = self.heads(image)
         masks = 0.5 * (torch.sigmoid(heads.logits) + smooth_heaviside(heads.distance, self.sharpness))
-        return memberships(masks)
+        return memberships(nested(masks, near_organ(heads.distance)))

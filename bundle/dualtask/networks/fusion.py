@@ -4,6 +4,38 @@ from __future__ import annotations
 
 import torch
 
+from dualtask.structures import NEAR_ORGAN
+
+
+def near_organ(distance: torch.Tensor, reach: float = NEAR_ORGAN) -> torch.Tensor:
+    """Where the lesion head has been taught: in the estimated organ and its near surroundings.
+
+    Args:
+        distance: [B, 2, ...] of the regression head, signed distance / truncation distance of pancreas and lesion.
+        reach: largest distance to the organ, in truncation distances.
+
+    Returns:
+        boolean [B, 1, ...].
+    """
+    return distance[:, :1] < reach
+
+
+def nested(masks: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+    """Probabilities that respect the anatomy: a lesion lies in the organ, so what is lesion is organ.
+
+    The organ head tends to leave out lesions, which do not look like pancreas; dropping the lesion there would keep
+    the weaker of two statements. Away from the organ nothing taught the lesion head, and it is not heard.
+
+    Args:
+        masks: [B, 2, ...] probabilities of the whole pancreas and of the lesion.
+        near: boolean [B, 1, ...], see :func:`near_organ`.
+
+    Returns:
+        [B, 2, ...], nowhere more lesion than pancreas.
+    """
+    lesion = masks[:, 1:] * near
+    return torch.cat([torch.maximum(masks[:, :1], lesion), lesion], dim=1)
+
 
 def memberships(masks: torch.Tensor) -> torch.Tensor:
     """Fuzzy class memberships from the probabilities of the nested structures.
