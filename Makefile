@@ -5,6 +5,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 DEMO ?= $(CURDIR)/demo
 STUDIES ?= $(DEMO)/studies/imagesTr
 PORT ?= 8000
+CASE ?= metro_001
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
@@ -15,7 +16,7 @@ EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/eval
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures serve clean
+.PHONY: help demo test lint format figures pictures serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -58,10 +59,16 @@ format: $(VENV)/installed ## repair style
 	ruff format .
 
 figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
-	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 1000
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 2000
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
+
+pictures: $(VENV)/installed ## docs/images: what the method estimates, and its views (needs the scans of `make figures`)
+	$(RUN) --config_file bundle/configs/inference.json --maps "['probability','distance','uncertainty']" \
+		--datalist "['$(DEMO)/held_out/imagesTr/$(CASE).nii.gz']" --output_dir $(DEMO)/pictures
+	PYTHONPATH=bundle python benchmarks/method_pictures.py --dataset $(DEMO)/held_out \
+		--predictions $(DEMO)/pictures --case $(CASE) --output docs/images
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json

@@ -7,21 +7,23 @@ import base64
 import io
 from pathlib import Path
 
-from monai.transforms import LoadImage
 from PIL import Image, ImageDraw
 
-from dualtask.evaluation import case_name, prediction_path, read_scores, summarise
+from dualtask.evaluation import case_name, read_scores, summarise
+from dualtask.evaluation.label_maps import read_label_maps
+from dualtask.evaluation.tables import Row
 from dualtask.report.overlays import draw_overlays
 from dualtask.scans import decathlon_datalist
+from dualtask.scans.reading import read_volume
 from dualtask.structures import STRUCTURES
 
 _CAPTION_HEIGHT = 26
 _COLUMNS = {"Dice": "dice", "NSD 2 mm": "surface_dice", "HD95 mm": "hausdorff95_mm"}
 
 
-def table(scores: Path) -> str:
+def table(rows: list[Row]) -> str:
     """Markdown: means per site and structure, with the number of cases that they are taken over."""
-    summary = summarise(read_scores(scores))
+    summary = summarise(rows)
     lines = [
         "| synthetic site | structure | cases | " + " | ".join(_COLUMNS) + " |",
         "|---" * (3 + len(_COLUMNS)) + "|",
@@ -35,20 +37,19 @@ def table(scores: Path) -> str:
     return "\n".join(lines)
 
 
-def picture(dataset: Path, predictions: Path, scores: Path) -> Image.Image:
+def picture(dataset: Path, predictions: Path, rows: list[Row]) -> Image.Image:
     """One column a site: axial and coronal slice of the case with the median Dice of the lesion."""
     cases = {case_name(case["image"]): case for case in decathlon_datalist(dataset)}
     by_site: dict[str, list[tuple[float, str]]] = {}
-    for row in read_scores(scores):
+    for row in rows:
         if row["structure"] == "lesion" and row["reference_ml"] > 0:
             by_site.setdefault(row["site"], []).append((row["dice"], row["case"]))
-    read = LoadImage(ensure_channel_first=True)
     columns = []
     for site, ranked in by_site.items():
         name = sorted(ranked)[len(ranked) // 2][1]
         case = cases[name]
-        volumes = (read(case["image"]), read(case["label"]), read(str(prediction_path(case["image"], predictions))))
-        drawn = [base64.b64decode(overlay.uri.split(",")[1]) for overlay in draw_overlays(name, *volumes)[:2]]
+        overlays = draw_overlays(name, read_volume(case["image"]), *read_label_maps(case, predictions))
+        drawn = [base64.b64decode(overlay.uri.split(",")[1]) for overlay in overlays[:2]]
         columns.append((f"{site} (synthetic)", [Image.open(io.BytesIO(png)).convert("RGB") for png in drawn]))
     side = columns[0][1][0].width
     montage = Image.new("RGB", (side * len(columns), 2 * side + _CAPTION_HEIGHT), "black")
@@ -66,9 +67,9 @@ def main() -> None:
     parser.add_argument("--predictions", type=Path, required=True, help="masks and metrics.csv of the evaluation")
     parser.add_argument("--picture", type=Path, required=True)
     arguments = parser.parse_args()
-    scores = arguments.predictions / "metrics.csv"
-    print(table(scores))
-    picture(arguments.dataset, arguments.predictions, scores).save(arguments.picture, optimize=True)
+    rows = read_scores(arguments.predictions / "metrics.csv")
+    print(table(rows))
+    picture(arguments.dataset, arguments.predictions, rows).save(arguments.picture, optimize=True)
 
 
 if __name__ == "__main__":
