@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from dualtask.distances.heaviside import smooth_heaviside
-from dualtask.networks.fusion import near_organ, nested
+from dualtask.networks.fusion import nested
 from dualtask.structures import STRUCTURES
 
 _STRUCTURES = len(STRUCTURES)
@@ -17,35 +15,28 @@ MAPS = {
 }
 """Channels of each map in the tensor that :class:`dualtask.inferers.CascadeInferer` returns; one for each structure."""
 
-FUSIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "mean": lambda classification, regression: 0.5 * (classification + regression),
-    "classification": lambda classification, regression: classification,
-    "regression": lambda classification, regression: regression,
-}
-"""Mask probability from that of the classification head and H(distance) of the regression head."""
 
-
-def fuse_heads(outputs: torch.Tensor, sharpness: float, truncation: float, fusion: str) -> torch.Tensor:
+def fuse_heads(outputs: torch.Tensor, sharpness: float, truncation: float, regression_share: float) -> torch.Tensor:
     """The maps of the channels ``MAPS`` from the outputs of the heads.
 
     The uncertainty is the disagreement of the two tasks, |p - H(r)| in [0, 1]: where one anatomy was estimated in two
-    ways and the answers differ, at least one of them is wrong. Lesions are estimated near the organ only.
+    ways and the answers differ, at least one of them is wrong. Lesions are estimated in and near the organ only.
 
     Args:
         outputs: [B, 4, ...] from :func:`dualtask.inferers.heads.head_outputs`.
         sharpness: k of the smooth Heaviside step H.
         truncation: truncation distance in mm.
-        fusion: one of ``FUSIONS``.
+        regression_share: share of H(r) in the probability, see ``dualtask.networks.fusion.FUSIONS``.
 
     Returns:
         [B, 6, ...]: probabilities, signed distances in mm, uncertainties.
     """
     classification, distance = outputs.chunk(2, dim=1)
     regression = smooth_heaviside(distance, sharpness)
-    near = near_organ(distance)
-    probability = nested(FUSIONS[fusion](classification, regression), near)
+    probability = nested((1 - regression_share) * classification + regression_share * regression)
     pancreas, lesion = (classification - regression).abs().split(1, dim=1)
-    return torch.cat([probability, distance * truncation, pancreas, lesion * near], dim=1)
+    heard = probability[:, 1:] > 0
+    return torch.cat([probability, distance * truncation, pancreas, lesion * heard], dim=1)
 
 
 def scan_uncertainty(maps: torch.Tensor) -> dict[str, float]:

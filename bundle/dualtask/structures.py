@@ -7,9 +7,6 @@ import torch
 STRUCTURES = ("pancreas", "lesion")
 """Order of the structure channels everywhere: the whole organ, then the lesion inside it."""
 
-NEAR_ORGAN = 0.5
-"""Distance to the organ, in truncation distances, up to which lesions are taught, and believed when they are found."""
-
 
 def structure_masks(label: torch.Tensor) -> torch.Tensor:
     """Masks of the structures from a label map.

@@ -28,6 +28,7 @@ class Threshold(nn.Module):
     """Stands for a trained network: organ above 0.5, lesion above 0.8. Records the sizes that it was asked for."""
 
     sharpness = 15.0
+    regression_share = 0.5
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ def test_where_the_two_heads_disagree_the_uncertainty_is_their_difference_and_th
             return heads._replace(distance=torch.where(image.repeat(1, 2, 1, 1, 1) > 0.8, 0.0, heads.distance))
 
     lesion = (0, slice(None), 13, 13, 9)
-    for fusion, probability in {"mean": 0.75, "classification": 1.0, "regression": 0.5}.items():
+    for fusion, probability in {None: 0.75, "classification": 1.0, "regression": 0.5}.items():
         maps = cascade(fusion=fusion)(scan(), Undecided())[lesion]
         torch.testing.assert_close(maps[MAPS["probability"]], torch.full((2,), probability), atol=1e-5, rtol=0)
         torch.testing.assert_close(maps[MAPS["uncertainty"]], torch.full((2,), 0.5), atol=1e-5, rtol=0)

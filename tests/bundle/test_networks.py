@@ -10,7 +10,7 @@ from monai.networks.nets import SegResNet
 from torch import nn
 
 from dualtask.networks import DualTaskNet, ResidualUNet, SegResNetBackbone
-from dualtask.networks.fusion import memberships, near_organ, nested
+from dualtask.networks.fusion import memberships, nested
 from dualtask.networks.weight_standardisation import standardise
 
 SHARPNESS = 15.0
@@ -132,19 +132,20 @@ def test_the_arg_max_of_the_memberships_equals_both_thresholds_with_the_lesion_i
     assert torch.equal(label, expected)
 
 
-def test_what_is_lesion_is_organ_near_the_organ_and_not_heard_elsewhere():
-    masks = torch.tensor([[0.2, 0.8, 0.2], [0.7, 0.3, 0.7]])[None]
-    near = near_organ(torch.tensor([[0.4, -0.5, 0.6], [0.0, 0.0, 0.0]])[None])
-    torch.testing.assert_close(nested(masks, near), torch.tensor([[0.7, 0.8, 0.2], [0.7, 0.3, 0.0]])[None])
+def test_what_is_lesion_is_organ_unless_the_organ_is_excluded():
+    masks = torch.tensor([[0.2, 0.8, 0.05], [0.7, 0.3, 0.7]])[None]
+    torch.testing.assert_close(nested(masks), torch.tensor([[0.7, 0.8, 0.05], [0.7, 0.3, 0.0]])[None])
 
 
-def test_the_fusion_averages_the_two_heads():
-    model = net()
-    for head, bias in ((model.classification, -20.0), (model.regression, -20.0)):
+@pytest.mark.parametrize(("fusion", "probability"), [("classification", 0.0), ("mean", 0.5), ("regression", 1.0)])
+def test_the_fusion_mixes_the_two_heads_as_asked(fusion, probability):
+    model = DualTaskNet(ResidualUNet(width=8), SHARPNESS, fusion)
+    for head in (model.classification, model.regression):
         nn.init.zeros_(head.weight)
-        nn.init.constant_(head.bias, bias)
-    # Classification says "certainly outside", regression says "deep inside": the fusion is undecided.
-    torch.testing.assert_close(model(torch.rand(1, 1, 8, 8, 8)), torch.full((1, 3, 8, 8, 8), 0.5), atol=1e-3, rtol=0)
+        nn.init.constant_(head.bias, -20.0)
+    # Classification says "certainly outside", regression says "deep inside".
+    background = model(torch.rand(1, 1, 8, 8, 8))[:, 0]
+    torch.testing.assert_close(background, torch.full((1, 8, 8, 8), 1 - probability), atol=1e-3, rtol=0)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")

@@ -14,6 +14,7 @@ from torch import nn
 from dualtask.inferers.heads import head_outputs
 from dualtask.inferers.region import Region, largest_component, region_of_interest
 from dualtask.maps import MAPS, fuse_heads
+from dualtask.networks.fusion import FUSIONS
 from dualtask.structures import STRUCTURES
 from dualtask.transforms.downsample import downsample_image
 
@@ -38,7 +39,8 @@ class CascadeInferer(Inferer):
         max_rounds: bound on the rounds of the fine stage; 1 does without the recurrence.
         flips: mirror images that the fine stage averages over beside the image, see :func:`head_outputs`; all of them
             are ``[[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]``.
-        fusion: how the two heads become one probability: "mean", "classification" or "regression".
+        fusion: how the two heads become one probability, one of ``dualtask.networks.fusion.FUSIONS``; None leaves it
+            to the network, whose weights were selected with its own.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class CascadeInferer(Inferer):
         agreement: float = 0.92,
         max_rounds: int = 4,
         flips: Sequence[Sequence[int]] = (),
-        fusion: str = "mean",
+        fusion: str | None = None,
     ) -> None:
         super().__init__()
         self.localiser = localiser
@@ -103,7 +105,8 @@ class CascadeInferer(Inferer):
         return self._paste(maps, region, image.shape)
 
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        return fuse_heads(outputs, network.sharpness, self.truncation, self.fusion)
+        share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
+        return fuse_heads(outputs, network.sharpness, self.truncation, share)
 
     def _localise(self, image: torch.Tensor) -> np.ndarray:
         maps = self._fuse(head_outputs(downsample_image(image, self.factor), self.localiser), self.localiser)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from dualtask.structures import NEAR_ORGAN
+_NEAR_ORGAN = 0.5
+"""Distance to the organ, in truncation distances, up to which lesions are taught."""
 
 _LESION_WEIGHT = 5.0
 """How much more a voxel of a lesion counts than one of its surroundings in a mean error."""
@@ -38,6 +39,6 @@ class Targets(NamedTuple):
         elsewhere the organ decides, and its own voxels count more: lesions are so small that the background would
         drown them. Structures that were not annotated are left out.
         """
-        near_organ = (self.distance[:, :1] < NEAR_ORGAN).float()
+        near_organ = (self.distance[:, :1] < _NEAR_ORGAN).float()
         lesion = near_organ * (1 + (_LESION_WEIGHT - 1) * self.masks[:, 1:])
         return torch.cat([torch.ones_like(near_organ), lesion], dim=1) * self.annotated[:, :, None, None, None]

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from dualtask.distances.heaviside import smooth_heaviside
-from dualtask.networks.fusion import memberships, near_organ, nested
+from dualtask.networks.fusion import FUSIONS, memberships, nested
 from dualtask.networks.heads import Heads
 from dualtask.structures import STRUCTURES
 
@@ -28,12 +28,14 @@ class DualTaskNet(nn.Module):
             ``bottleneck_channels`` and ``stride``.
         sharpness: k of the smooth Heaviside step that turns the regression head into a mask, see
             :func:`dualtask.distances.heaviside.smooth_heaviside`.
+        fusion: how the two heads become one probability, one of ``dualtask.networks.fusion.FUSIONS``.
     """
 
-    def __init__(self, backbone: nn.Module, sharpness: float) -> None:
+    def __init__(self, backbone: nn.Module, sharpness: float, fusion: str = "mean") -> None:
         super().__init__()
         self.backbone = backbone
         self.sharpness = float(sharpness)
+        self.regression_share = FUSIONS[fusion]
         self.stride = int(backbone.stride)
         self.classification = nn.Conv3d(backbone.feature_channels, len(STRUCTURES), 1)
         self.regression = nn.Conv3d(backbone.feature_channels, len(STRUCTURES), 1)
@@ -71,8 +73,9 @@ class DualTaskNet(nn.Module):
             image: [B, 1, X, Y, Z] in [0, 1].
 
         Returns:
-            [B, 3, X, Y, Z] in [0, 1]; the two heads' mask probabilities are averaged and nested.
+            [B, 3, X, Y, Z] in [0, 1], of the fused and nested mask probabilities.
         """
         heads = self.heads(image)
-        masks = 0.5 * (torch.sigmoid(heads.logits) + smooth_heaviside(heads.distance, self.sharpness))
-        return memberships(nested(masks, near_organ(heads.distance)))
+        share = self.regression_share
+        masks = (1 - share) * torch.sigmoid(heads.logits) + share * smooth_heaviside(heads.distance, self.sharpness)
+        return memberships(nested(masks))

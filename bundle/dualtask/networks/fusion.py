@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import torch
 
-from dualtask.structures import NEAR_ORGAN
+FUSIONS = {"classification": 0.0, "mean": 0.5, "regression": 1.0}
+"""Share of the regression head, as H(distance), in the mask probability."""
+
+_ORGAN_EXCLUDED = 0.1
 
 
-def near_organ(distance: torch.Tensor, reach: float = NEAR_ORGAN) -> torch.Tensor:
-    """Where the lesion head has been taught: in the estimated organ and its near surroundings.
-
-    Args:
-        distance: [B, 2, ...] of the regression head, signed distance / truncation distance of pancreas and lesion.
-        reach: largest distance to the organ, in truncation distances.
-
-    Returns:
-        boolean [B, 1, ...].
-    """
-    return distance[:, :1] < reach
-
-
-def nested(masks: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+def nested(masks: torch.Tensor, organ_excluded: float = _ORGAN_EXCLUDED) -> torch.Tensor:
     """Probabilities that respect the anatomy: a lesion lies in the organ, so what is lesion is organ.
 
     The organ head tends to leave out lesions, which do not look like pancreas; dropping the lesion there would keep
-    the weaker of two statements. Away from the organ nothing taught the lesion head, and it is not heard.
+    the weaker of two statements. Where the organ is as good as excluded the lesion is not heard: training teaches it
+    in and near the organ only.
 
     Args:
         masks: [B, 2, ...] probabilities of the whole pancreas and of the lesion.
-        near: boolean [B, 1, ...], see :func:`near_organ`.
+        organ_excluded: probability of the organ up to which it counts as excluded.
 
     Returns:
         [B, 2, ...], nowhere more lesion than pancreas.
     """
-    lesion = masks[:, 1:] * near
+    lesion = masks[:, 1:] * (masks[:, :1] > organ_excluded)
     return torch.cat([torch.maximum(masks[:, :1], lesion), lesion], dim=1)
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from dualtask.evaluation import SURFACE_TOLERANCE_MM, case_name, read_label_maps, summarise
-from dualtask.files import write_atomically
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.curves import draw_curves
 from dualtask.report.overlays import draw_overlays
 from dualtask.report.pictures import Picture
+from dualtask.report.rendering import render_page
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
 from dualtask.structures import STRUCTURES
@@ -53,12 +49,9 @@ def write_report(
     """
     # First, because the scans take long and a wrong path should not.
     curves = draw_curves(history) if history else []
-    # Escapes every value: names of files come from outside.
-    environment = Environment(
-        autoescape=True, loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined
-    )
-    environment.filters |= {"number": _number, "percent": _percent}
-    html = environment.get_template(_TEMPLATE).render(
+    render_page(
+        output_path,
+        _TEMPLATE,
         title=title,
         synthetic=synthetic,
         colours=STRUCTURE_COLOURS,
@@ -69,7 +62,6 @@ def write_report(
         curves=curves,
         provenance=provenance or {},
     )
-    write_atomically(output_path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
 
 
 def _overlays(case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], postfix: str) -> list[Picture]:
@@ -88,12 +80,3 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for group, statistics in groups.items()
         for structure in STRUCTURES
     ]
-
-
-def _percent(value: float | None) -> str:
-    return _number(None if value is None else 100 * value, 0)
-
-
-def _number(value: float | None, digits: int) -> str:
-    """Write a score; one that is not defined is a dash."""
-    return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.{digits}f}"

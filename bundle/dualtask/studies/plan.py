@@ -24,12 +24,13 @@ class Variant:
     Attributes:
         overlays: configs on top of the study's own.
         seeds: of weights, split and augmentation.
-        inference: settings of the evaluation that the variant needs, for example another backbone.
+        training, inference: settings that replace the study's, for example another backbone.
     """
 
     name: str
     overlays: tuple[Path, ...]
     seeds: tuple[int, ...]
+    training: Settings
     inference: Settings
 
 
@@ -97,6 +98,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
                 name=name,
                 overlays=overlays(variant.get("overlays", [])),
                 seeds=tuple(variant.get("seeds", default_seeds)),
+                training=variant.get("training", {}),
                 inference=variant.get("inference", {}),
             )
             for name, variant in content["variants"].items()

@@ -110,7 +110,7 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
     inference = {**common, "weights": weights, "localiser_weights": localiser}
     evaluation = [configs / "inference.json", configs / "evaluate.json", *study.overlays]
     return [
-        _command("training", [configs / "train.json", *overlays], training, study.training),
+        _command("training", [configs / "train.json", *overlays], training, {**study.training, **run.variant.training}),
         _command("evaluating", evaluation, inference, {**study.inference, **run.variant.inference}),
     ]
 

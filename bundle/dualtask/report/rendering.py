@@ -1,0 +1,38 @@
+"""From a template to a page that needs no other file and no network."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dualtask.files import write_atomically
+
+
+def render_page(output_path: str | os.PathLike[str], template: str, **values: Any) -> None:
+    """Render a template of this folder and write it, atomically.
+
+    Args:
+        output_path: the page.
+        template: name of the template.
+        values: what the template names.
+    """
+    # Escapes every value: names of files come from outside.
+    environment = Environment(
+        autoescape=True, loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined
+    )
+    environment.filters |= {"number": number, "percent": _percent}
+    html = environment.get_template(template).render(**values)
+    write_atomically(output_path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+
+
+def number(value: float | None, digits: int) -> str:
+    """Write a score; one that is not defined is a dash."""
+    return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return number(None if value is None else 100 * value, 0)
