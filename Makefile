@@ -5,11 +5,12 @@ BIN := $(CURDIR)/$(VENV)/bin
 DEMO ?= $(CURDIR)/demo
 STUDIES ?= $(DEMO)/studies/imagesTr
 PORT ?= 8000
-CASE ?= metro_001
+CASE ?= metro_003
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
+export MLFLOW_DISABLE_TELEMETRY := true
 
 RUN := python -m monai.bundle run
 EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']"

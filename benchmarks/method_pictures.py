@@ -63,7 +63,7 @@ def estimates(planes: dict[str, np.ndarray], case: str) -> plt.Figure:
         outline(row[0], planes["label"], "solid")
         outline(row[0], planes["seg"], "dotted")
         draw(row[1], planes["probability"][..., index], f"probability of {structure}", cmap="viridis", vmin=0, vmax=1)
-        draw(row[2], planes["distance"][..., index], f"signed distance to {structure}, mm", cmap="RdBu")
+        draw(row[2], planes["distance"][..., index], f"distance to {structure}, mm", cmap="RdBu", vmin=-15, vmax=15)
         draw(row[3], planes["uncertainty"][..., index], f"uncertainty of {structure}", cmap="magma", vmin=0, vmax=1)
     figure.suptitle(f"{case}: SYNTHETIC scan, held out; not for diagnosis", fontsize=10)
     return figure

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fastapi import HTTPException
 from monailabel.interfaces.app import MONAILabelApp
-from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.utils.async_tasks.utils import tasks
 
-from lib.answers import check_study, errors_as_answers, sentence_instead_of_traceback
+from lib.answers import errors_as_answers, sentence_instead_of_traceback
 from lib.batch import BatchInfer
 from lib.bundle import find_bundle
 from lib.repairs import apply_repairs
 from lib.server import is_server
-from lib.strategies import strategies
+
+if TYPE_CHECKING:
+    from lib.results import Result
+
+_RESERVED_MINUTES = 60
+_SCAN_SCORES = "scans"
 
 
 class DualTaskApp(MONAILabelApp):
@@ -27,7 +36,8 @@ class DualTaskApp(MONAILabelApp):
         app_dir: folder of this app; what training writes goes to its ``model`` folder.
         studies: folder of scans, or URL of a DICOMweb server.
         conf: what the server was started with; ``--conf bundle <folder>`` names another bundle than the
-            ``bundle`` folder beside ``apps``.
+            ``bundle`` folder beside ``apps``, ``--conf reservation_minutes <n>`` how long a study is reserved for the
+            annotator who was given it (60).
 
     Raises:
         BundleNotFoundError: there is no bundle.
@@ -37,7 +47,9 @@ class DualTaskApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         with sentence_instead_of_traceback():
             self.bundle = find_bundle(app_dir, conf)
-            self.training_dir = Path(app_dir) / "model"
+            from lib.security import apply_security  # imports the bundle's package
+
+            apply_security(app_dir)
             apply_repairs(self.bundle)
             super().__init__(
                 app_dir,
@@ -48,30 +60,102 @@ class DualTaskApp(MONAILabelApp):
                 version=self.bundle.version,
             )
 
-    # The two modules below import the bundle's package, which is found once __init__ knows where the bundle is.
+    # The modules below import the bundle's package, which is found once __init__ knows where the bundle is.
+
+    def init_datastore(self) -> Datastore:
+        from lib.proposals import Proposals
+
+        datastore = super().init_datastore()
+        self.proposals = Proposals(datastore.state_dir / "proposals", datastore)
+        return datastore
 
     def init_infers(self) -> dict[str, InferTask]:
         from lib.infer import DualTaskInfer
+        from lib.results import ResultStore
+        from lib.versions import WeightVersions
 
-        return {self.bundle.name: DualTaskInfer(self.bundle, self.training_dir, self.conf)}
+        shipped = self.bundle.root / "models" / "model.pt"
+        self.versions = WeightVersions(Path(self.app_dir) / "model", shipped, self.bundle.version)
+        results = ResultStore(self.datastore().state_dir / "results")
+        return {self.bundle.name: DualTaskInfer(self.bundle, self.versions, results, self.conf)}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         from lib.train import DualTaskTrain
 
-        current_weights = self._infers[self.bundle.name].get_path
-        return {self.bundle.name: DualTaskTrain(self.bundle, self.training_dir, current_weights, self.conf)}
+        return {self.bundle.name: DualTaskTrain(self.bundle, self.versions, self.conf)}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        return strategies()
+        from lib.reservations import Reservations
+        from lib.strategies import strategies
+
+        minutes = float(self.conf.get("reservation_minutes", _RESERVED_MINUTES))
+        return strategies(Reservations(self.datastore().state_dir / "reservations.json", minutes), self._scores)
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        from lib.scan_scores import ScanScores
+
+        def infer(study: str) -> dict[str, Any]:
+            return self.infer({"model": self.bundle.name, "image": study})
+
+        return {_SCAN_SCORES: ScanScores(infer, self._scores)}
 
     def init_batch_infer(self) -> Callable:
         return BatchInfer()
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Segment a study or an uploaded scan; MONAI Label's own, with stored results and with people's labels kept."""
+        from lib.infer import STUDY
+
         with errors_as_answers():
-            check_study(request.get("image"), datastore or self.datastore())
-            return super().infer(request, datastore)
+            study, datastore = request.get("image"), datastore or self.datastore()
+            request = {key: value for key, value in request.items() if key != STUDY}
+            if not isinstance(study, str) or os.path.exists(study):
+                return super().infer(request, datastore)
+            datastore.check_known(study)
+            tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
+            if request.get("save_label") and not datastore.may_save_automatic_label(study, tag):
+                raise HTTPException(409, f"Study {study!r} has a person's label {tag!r}: save this one by another tag.")
+            answer = super().infer({**request, STUDY: study}, datastore)
+            if is_server():
+                self._remember_proposal(study, request)
+            return answer
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         with errors_as_answers():
             return super().next_sample(request)
+
+    def on_init_complete(self) -> None:
+        from monailabel.app import app
+
+        from lib.pages import router
+
+        super().on_init_complete()
+        app.include_router(router)
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        super().on_save_label(image_id, label_id)
+        if self._auto_update_scoring:
+            self.async_scoring(None)
+
+    def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> Any:
+        """Start scoring in the background; what MONAI Label starts by itself only where there is something to do.
+
+        MONAI Label 0.8.5 starts a process at each next sample, which takes a core for ten seconds to find nothing.
+        """
+        if method is None and self._server_mode:
+            waiting = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("scoring"))
+            if waiting or not self._scoring_methods[_SCAN_SCORES].missing(self.datastore()):
+                return {}
+        return super().async_scoring(method, params)
+
+    def _scores(self, study: str) -> Result | None:
+        scan = self.datastore().scan_at_hand(study)
+        return self._infers[self.bundle.name].stored(scan) if scan else None
+
+    def _remember_proposal(self, study: str, request: dict[str, Any]) -> None:
+        from lib.options import SegmentationOptions
+
+        scan = self.datastore().scan_at_hand(study)
+        result = self._infers[self.bundle.name].stored(scan, SegmentationOptions.of(request))
+        if result is not None:
+            self.proposals.shown(study, result.mask, result.params["version"])

@@ -34,9 +34,10 @@ def fuse_heads(outputs: torch.Tensor, sharpness: float, truncation: float, regre
     classification, distance = outputs.chunk(2, dim=1)
     regression = smooth_heaviside(distance, sharpness)
     probability = nested((1 - regression_share) * classification + regression_share * regression)
-    pancreas, lesion = (classification - regression).abs().split(1, dim=1)
-    heard = probability[:, 1:] > 0
-    return torch.cat([probability, distance * truncation, pancreas, lesion * heard], dim=1)
+    heard = torch.cat([torch.ones_like(probability[:, :1]), probability[:, 1:] > 0], dim=1)
+    distance = torch.where(heard > 0, distance, torch.ones_like(distance))
+    uncertainty = (classification - regression).abs() * heard
+    return torch.cat([probability, distance * truncation, uncertainty], dim=1)
 
 
 def scan_uncertainty(maps: torch.Tensor) -> dict[str, float]:

@@ -1,12 +1,12 @@
 import sys
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 from fastapi import HTTPException
-from monailabel.interfaces.exception import ImageNotFoundException, MONAILabelError, MONAILabelException
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from dualtask.errors import InputError
-from lib.answers import check_study, errors_as_answers, sentence_instead_of_traceback
+from lib.answers import errors_as_answers, sentence_instead_of_traceback
 
 
 def raise_wrapped(sentence: str) -> None:
@@ -31,13 +31,6 @@ def test_unknown_names_are_answered_with_not_found():
 def test_a_defect_of_the_app_is_not_dressed_up():
     with pytest.raises(ZeroDivisionError), errors_as_answers():
         1 / 0  # noqa: B018
-
-
-def test_study_without_file_is_unknown():
-    nothing = SimpleNamespace(get_image_uri=lambda image: "")
-    with pytest.raises(ImageNotFoundException) as error:
-        check_study("case_7", nothing)
-    assert error.value.msg.startswith("There is no study 'case_7'")
 
 
 def test_server_that_cannot_start_prints_the_sentence_alone(monkeypatch: pytest.MonkeyPatch):

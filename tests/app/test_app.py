@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fastapi import HTTPException
 from monailabel.utils.async_tasks.task import AsyncTask
 
 
@@ -47,3 +48,45 @@ def test_app_is_named_after_the_bundle(make_app, bundle):
     assert (info["name"], info["version"]) == (bundle.name, bundle.version)
     assert info["labels"] == ["pancreas", "lesion"]
     assert list(info["models"]) == list(info["trainers"]) == [bundle.name]
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "a.nii.gz").write_bytes(b"not a scan")
+    return tmp_path / "studies"
+
+
+def test_studies_are_scored_in_the_background_only_while_some_have_no_score(make_app, started, studies, monkeypatch):
+    app = make_app()
+    app.server_mode(True)
+    app.async_scoring(None)
+    assert started == ["here"]
+    with pytest.raises(Exception, match="not a readable NIfTI file"):
+        app.infer({"model": app.name, "image": "a"})
+    app.async_scoring(None)
+    assert started == ["here"]
+
+
+def test_second_scoring_does_not_start_beside_the_first(make_app, started, studies, monkeypatch):
+    app = make_app()
+    app.server_mode(True)
+    monkeypatch.setitem(type(app).async_scoring.__globals__, "tasks", lambda method: [{"status": "RUNNING"}])
+    app.async_scoring(None)
+    assert started == []
+
+
+def test_saved_label_asks_for_scores(make_app, started, studies):
+    app = make_app()
+    app.server_mode(True)
+    app.on_save_label("a", "a")
+    assert started == ["here"]
+
+
+def test_unusable_study_is_answered_with_its_sentence_and_unknown_ones_with_theirs(make_app, studies):
+    app = make_app()
+    for study, status, words in (("a", 422, "a.nii.gz"), ("c", 404, "no study 'c'")):
+        with pytest.raises(HTTPException) as answer:
+            app.infer({"model": app.name, "image": study})
+        assert answer.value.status_code == status
+        assert words in answer.value.detail

@@ -15,12 +15,23 @@ from monai.inferers import SimpleInferer
 from dualtask.errors import InputError
 from lib.bundle import Bundle
 from lib.infer import DualTaskInfer
+from lib.results import ResultStore
+from lib.versions import WeightVersions
 
 PANCREAS_HU, LESION_HU, AIR_HU = 70, 200, -500
 
 
+def infer_task(bundle: Bundle, folder: Path) -> DualTaskInfer:
+    versions = WeightVersions(folder / "model", bundle.root / "models" / "model.pt", "1.2.3")
+    return DualTaskInfer(bundle, versions, ResultStore(folder / "results"), {})
+
+
 class Thresholds(torch.nn.Module):
     """Maps [B, 6, X, Y, Z], see ``dualtask.maps``, of the classes that the scans below paint in grey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = torch.nn.Identity()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         low, high = (torch.as_tensor((hu + 100) / 340) for hu in (0, 140))
@@ -43,7 +54,7 @@ BOXES = {PANCREAS_HU: np.s_[4:20, 6:30, 3:9], LESION_HU: np.s_[8:14, 10:18, 4:8]
 
 @pytest.fixture
 def task(bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DualTaskInfer:
-    task = DualTaskInfer(bundle, tmp_path / "training", {})
+    task = infer_task(bundle, tmp_path)
     monkeypatch.setattr(task, "_get_network", lambda device, data: Thresholds())
     monkeypatch.setattr(task, "inferer", lambda data=None: SimpleInferer())
     return task
@@ -132,18 +143,19 @@ def test_unusable_scan_raises_its_sentence(task, tmp_path: Path):
         task({"image": str(tmp_path / "flat.nii.gz"), "device": "cpu"})
 
 
-def test_newest_weights_are_used_as_soon_as_they_are_written(bundle, tmp_path: Path):
-    task = DualTaskInfer(bundle, tmp_path, {})
+def test_newest_weights_are_used_as_soon_as_they_are_published(bundle, tmp_path: Path):
+    task = infer_task(bundle, tmp_path)
     shipped = task._get_network("cpu", None)
     assert task._get_network("cpu", None) is shipped
     state = torch.load(bundle.root / "models" / "model.pt", weights_only=True)["model"]
-    torch.save({"model": {name: torch.zeros_like(value) for name, value in state.items()}}, tmp_path / "model.pt")
-    assert task.get_path() == str(tmp_path / "model.pt")
+    torch.save({"model": {name: torch.zeros_like(value) for name, value in state.items()}}, tmp_path / "new.pt")
+    task.versions.publish(tmp_path / "new.pt", {"taught": []})
+    assert task.info()["version"] == "1.2.3+1"
     assert not any(value.any() for value in task._get_network("cpu", None).state_dict().values())
 
 
 def test_client_cannot_choose_a_file_of_weights(bundle, tmp_path: Path):
-    assert "model_filename" not in DualTaskInfer(bundle, tmp_path, {}).info()["config"]
+    assert "model_filename" not in infer_task(bundle, tmp_path).info()["config"]
 
 
 def bundle_with_models(bundle: Bundle, tmp_path: Path, *models: str) -> Bundle:
@@ -159,7 +171,7 @@ def test_untrained_network_is_never_served(bundle, tmp_path: Path, present: str,
     from dualtask.errors import find_input_error
 
     with pytest.raises(Exception) as error:
-        DualTaskInfer(bundle_with_models(bundle, tmp_path, present), tmp_path / "training", {})
+        infer_task(bundle_with_models(bundle, tmp_path, present), tmp_path)
     assert f"No weights at {tmp_path / 'models' / absent}" in str(find_input_error(error.value))
 
 
@@ -167,4 +179,4 @@ def test_weights_of_another_network_are_refused(bundle, tmp_path: Path):
     other = bundle_with_models(bundle, tmp_path, "model.pt", "localiser.pt")
     torch.save({"model": {"some.weight": torch.zeros(1)}}, tmp_path / "models" / "model.pt")
     with pytest.raises(InputError, match="belong to another network"):
-        DualTaskInfer(other, tmp_path / "training", {})
+        infer_task(other, tmp_path)

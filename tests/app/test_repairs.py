@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
-import jwt
 import nibabel as nib
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from monailabel.config import settings
 from monailabel.datastore import dicom
 from monailabel.datastore.utils import convert
 from monailabel.endpoints import infer
-from monailabel.endpoints.user import auth
 
 from lib.repairs import apply_repairs
 
@@ -29,53 +20,6 @@ from lib.repairs import apply_repairs
 def repaired(bundle) -> None:
     apply_repairs(bundle)
     apply_repairs(bundle)  # as after POST /reload
-
-
-@pytest.fixture(scope="module")
-def signing_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-@pytest.fixture
-def realm(signing_key, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Authentication is on, and the realm publishes the public half of the signing key."""
-    public = signing_key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
-    monkeypatch.setattr(auth, "get_public_key", lambda realm_uri: public.decode())
-
-
-CLAIMS = {"preferred_username": "reader", "realm_access": {"roles": ["monailabel-user"]}}
-
-
-def test_valid_token_is_accepted(realm, signing_key):
-    token = jwt.encode({**CLAIMS, "exp": time.time() + 60}, signing_key, algorithm="RS256")
-    user = auth.from_token(token)
-    assert (user.username, user.roles) == ("reader", ["monailabel-user"])
-
-
-def test_expired_token_is_refused(realm, signing_key):
-    token = jwt.encode({**CLAIMS, "exp": time.time() - 60}, signing_key, algorithm="RS256")
-    with pytest.raises(jwt.ExpiredSignatureError):
-        auth.from_token(token)
-
-
-def test_unsigned_token_is_refused(realm):
-    token = jwt.encode(CLAIMS, None, algorithm="none")
-    with pytest.raises(jwt.InvalidTokenError):
-        auth.from_token(token)
-
-
-def test_token_signed_with_the_public_key_as_a_secret_is_refused(realm):
-    # PyJWT itself refuses to sign such a token.
-    def part(content: bytes) -> bytes:
-        return base64.urlsafe_b64encode(content).rstrip(b"=")
-
-    signed = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(CLAIMS).encode())
-    signature = hmac.digest(auth.get_public_key("").encode(), signed, "sha256")
-    with pytest.raises(jwt.InvalidTokenError):
-        auth.from_token((signed + b"." + part(signature)).decode())
 
 
 @pytest.fixture

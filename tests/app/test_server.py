@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -29,8 +32,13 @@ def server_command(repository: Path, studies: Path, port: int) -> list[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """One thread per process, and sessions in ``folder`` instead of the home directory."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
+    """One thread per process, sessions in ``folder`` instead of the home directory, and scoring only when asked for."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+        "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+    }
 
 
 def free_port() -> int:
@@ -110,7 +118,13 @@ def test_info_names_model_trainer_and_labels(client, model):
     info = client.info()
     assert info["models"][model]["labels"] == {"pancreas": 1, "lesion": 2}
     assert model in info["trainers"]
-    assert set(info["strategies"]) == {"random", "first"}
+    assert {"random", "uncertainty", "diversity", "combined"} <= set(info["strategies"])
+    assert {"threshold", "flip_averaging", "refine", "head"} <= set(info["models"][model]["config"])
+
+
+def test_two_annotators_are_offered_different_studies(server):
+    offered = [MONAILabelClient(server, client_id=name).next_sample("random", {})["id"] for name in ("x", "y")]
+    assert offered[0] != offered[1]
 
 
 @pytest.mark.parametrize("strategy", ["random", "first"])
@@ -137,6 +151,34 @@ def test_mask_has_the_geometry_of_an_uploaded_real_scan(client, model, shared_da
     np.testing.assert_allclose(mask.affine, scan.affine, atol=1e-5)
 
 
+def test_second_request_is_answered_from_the_store_unless_an_option_changed(client, model):
+    _, first = client.infer(model, "metro_000", {})
+    _, second = client.infer(model, "metro_000", {})
+    _, other = client.infer(model, "metro_000", {"threshold": 0.4})
+    assert second["latencies"] == first["latencies"] != other["latencies"]
+    assert set(first["scan_uncertainty"]) == {"pancreas", "lesion"}
+
+
+def test_other_requests_are_answered_while_a_scan_is_segmented(server, client, model):
+    def ask() -> list[float]:
+        seconds = []
+        while not segmentation.done():
+            start = time.monotonic()
+            assert requests.get(f"{server}/datastore/", timeout=60).ok
+            assert requests.post(f"{server}/activelearning/first", json={}, timeout=60).ok
+            seconds.append(time.monotonic() - start)
+            time.sleep(0.2)
+        return seconds
+
+    with ThreadPoolExecutor(4) as pool:
+        segmentation = pool.submit(client.infer, model, "valley_000", {"threshold": 0.45})
+        waits = [wait for answered in [pool.submit(ask) for _ in range(2)] for wait in answered.result()]
+        segmentation.result()
+    # In the event loop each client would get its first answer after the segmentation, and no second one.
+    assert len(waits) > 4
+    assert sorted(waits)[len(waits) // 2] < 1
+
+
 @pytest.mark.parametrize(
     ("model_name", "study", "status", "words"),
     [
@@ -154,6 +196,34 @@ def test_bad_request_is_answered_with_a_sentence(server, model, model_name, stud
     assert "Traceback" not in detail
 
 
+@pytest.mark.parametrize("options", [{"threshold": 3}, {"head": "third"}])
+def test_unusable_option_is_answered_with_a_sentence(client, model, options):
+    with pytest.raises(MONAILabelClientException) as error:
+        client.infer(model, "metro_000", options)
+    assert "Status: 422" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "parameters"),
+    [
+        ("PUT", "/datastore/label", {"image": "case_7"}),
+        ("DELETE", "/datastore/label", {"id": "case_7", "tag": "final"}),
+        ("DELETE", "/datastore/label", {"id": "metro_000", "tag": "draft"}),
+        ("DELETE", "/datastore/image", {"id": "case_7"}),
+        ("GET", "/datastore/image/info", {"image": "case_7"}),
+        ("GET", "/datastore/label/info", {"label": "case_7", "tag": "final"}),
+        ("POST", "/train/unet", {}),
+        ("POST", "/batch/infer/unet", {}),
+        ("POST", "/scoring/luck", {}),
+    ],
+)
+def test_unknown_name_is_answered_with_a_sentence(server, method, path, parameters):
+    files = {"label": ("label.nii.gz", b"label")} if method == "PUT" else None
+    answer = requests.request(method, server + path, params=parameters, files=files, timeout=60)
+    assert answer.status_code == 404
+    assert answer.json()["detail"].endswith((".", "not found"))
+
+
 def test_unknown_strategy_is_answered_with_a_sentence(client):
     with pytest.raises(MONAILabelClientException) as error:
         client.next_sample("clever", {})
@@ -161,21 +231,53 @@ def test_unknown_strategy_is_answered_with_a_sentence(client):
     assert "'clever'" in json.loads(error.value.response)["detail"]
 
 
-def test_saved_label_completes_its_study(client, synthetic_dataset: Path):
-    client.save_label("coastal_000", str(synthetic_dataset / "labelsTr" / "coastal_000.nii.gz"))
-    assert "final" in client.datastore()["objects"]["coastal_000"]["labels"]
-    offered = {client.next_sample("random", {})["id"] for _ in range(20)}
+def test_saved_label_completes_its_study_and_says_who_and_how_much_was_kept(
+    server, client, model, synthetic_dataset: Path
+):
+    client.infer(model, "coastal_000", {})
+    reader = MONAILabelClient(server, client_id="reader")
+    reader.save_label("coastal_000", str(synthetic_dataset / "labelsTr" / "coastal_000.nii.gz"))
+    assert client.datastore()["objects"]["coastal_000"]["labels"]["final"]["info"]["annotator"] == "reader"
+    offered = {client.next_sample("random", {}).get("id") for _ in range(20)}
     assert "coastal_000" not in offered
+    (row,) = csv.DictReader(io.StringIO(requests.get(f"{server}/proposals/table.csv", timeout=30).text))
+    assert (row["study"], row["annotator"]) == ("coastal_000", "reader")
+    assert 0 < float(row["dice_pancreas"]) <= 1
+    assert "coastal_000" in requests.get(f"{server}/proposals/", timeout=30).text
 
 
-def test_server_answers_after_a_reload(server, client):
-    assert requests.post(f"{server}/reload", timeout=10).ok
-    answer = requests.post(f"{server}/activelearning/first", json={}, timeout=30)
-    assert answer.json()["id"]
+def test_empty_label_is_a_label(client, studies: Path, tmp_path: Path):
+    scan = nib.load(studies / "metro_000.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(scan.shape, np.uint8), scan.affine), tmp_path / "empty.nii.gz")
+    client.save_label("metro_000", str(tmp_path / "empty.nii.gz"))
+    assert "final" in client.datastore()["objects"]["metro_000"]["labels"]
+    assert requests.delete(
+        f"{client.get_server_url()}/datastore/label", params={"id": "metro_000", "tag": "final"}, timeout=30
+    ).ok
+    assert "final" not in client.datastore()["objects"]["metro_000"]["labels"]
 
 
-def test_training_publishes_weights_and_leaves_the_shipped_ones(
-    server, client, model, copied_repository: Path, synthetic_dataset: Path
+def test_automatic_label_never_takes_the_place_of_a_correction(client, model):
+    for tag in ("final", "draft"):
+        if tag == "draft":
+            client.save_label("coastal_000", client.infer(model, "coastal_000", {})[0], tag)
+        with pytest.raises(MONAILabelClientException) as error:
+            client.infer(model, "coastal_000", {"save_label": True, "label_tag": tag})
+        assert "Status: 409" in str(error.value)
+
+
+def test_scores_for_the_strategies_are_computed_in_the_background(server, client, studies: Path):
+    assert requests.post(f"{server}/scoring/scans", json={}, timeout=30).ok
+    task = finished(client, "scoring")
+    assert task["status"] == "DONE", "\n".join(task["details"])
+    records = [json.loads(path.read_text()) for path in (studies / "dualtask" / "results").rglob("*.json")]
+    assert len([record for record in records if record["embedding"]]) >= 3
+    assert [record for record in records if BROKEN in record["params"].get("error", "")]
+    assert client.next_sample("combined", {}).get("id") != BROKEN
+
+
+def test_training_publishes_what_is_not_worse_and_leaves_the_shipped_weights(
+    server, client, model, bundle, copied_repository: Path, synthetic_dataset: Path
 ):
     shipped = copied_repository / "bundle" / "models" / "model.pt"
     before = hashlib.sha256(shipped.read_bytes()).digest()
@@ -184,10 +286,19 @@ def test_training_publishes_weights_and_leaves_the_shipped_ones(
     task = finished(client)
     assert task["status"] == "DONE", "\n".join(task["details"])
     assert hashlib.sha256(shipped.read_bytes()).digest() == before
-    trained = copied_repository / "apps" / "dualtask" / "model" / "model.pt"
-    assert requests.get(f"{server}/model/{model}", timeout=30).content == trained.read_bytes()
-    path, _ = client.infer(model, "valley_000", {})
-    assert nib.load(path).shape == nib.load(synthetic_dataset / "imagesTr" / "valley_000.nii.gz").shape
+    info = client.info()
+    stats = info["train_stats"][model]
+    outcome = stats["training"]
+    assert (outcome["teaching"], outcome["judging"], outcome["without_label"]) == (1, 1, 1)
+    not_worse = sum(outcome["dice"].values()) >= sum(outcome["dice_before"].values())
+    assert outcome["state"] == ("published" if not_worse else "rejected")
+    number = 1 if not_worse else 0
+    assert info["models"][model]["version"] == stats["version"] == bundle.version + "+1" * number
+    trained = copied_repository / "apps" / "dualtask" / "model" / "version_1.pt"
+    current = trained if not_worse else shipped
+    assert requests.get(f"{server}/model/{model}", timeout=30).content == current.read_bytes()
+    _, parameters = client.infer(model, "valley_000", {})
+    assert parameters["version"] == stats["version"]
 
 
 def test_training_can_be_stopped(client, model):

@@ -1,37 +1,103 @@
-import time
+"""The strategies as viewers ask them; what they choose from scores is tested with the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from lib.strategies import strategies
+from lib.reservations import Reservations
+from lib.results import Result
+from lib.strategies import BEST, strategies
+
+NAMES = ["random", "chance", "uncertainty", "diversity", "combined", "first"]
 
 
-def datastore(**offered: float) -> SimpleNamespace:
-    """A datastore of unlabelled studies, with the time at which each was last offered."""
-    return SimpleNamespace(
-        get_unlabeled_images=lambda *_: list(offered),
-        get_image_info=lambda study: {"strategy": {"random": {"ts": offered[study]}}} if offered[study] else {},
-    )
+def datastore(*unlabelled: str, labelled: tuple[str, ...] = ()) -> SimpleNamespace:
+    return SimpleNamespace(get_unlabeled_images=lambda: list(unlabelled), get_labeled_images=lambda: list(labelled))
 
 
-@pytest.mark.parametrize("name", ["random", "first"])
-def test_nothing_is_next_when_all_studies_are_labelled(name: str):
-    assert strategies()[name]({"strategy": name}, datastore()) is None
+def scored(uncertainty: float, *embedding: float) -> Result:
+    params = {"scan_uncertainty": {"pancreas": uncertainty, "lesion": uncertainty}}
+    return Result(Path("mask.nii.gz"), params, embedding)
 
 
-def test_first_takes_studies_in_alphabetical_order():
-    assert strategies()["first"]({"strategy": "first"}, datastore(b=0, a=0)) == {"id": "a"}
+@pytest.fixture
+def scores() -> dict[str, Result]:
+    return {}
 
 
-def test_random_offers_a_study_again_within_the_same_second():
-    assert strategies()["random"]({"strategy": "random"}, datastore(only=time.time())) == {"id": "only"}
+@pytest.fixture
+def ask(scores, tmp_path: Path):
+    """Ask for the next sample: (strategy, datastore, who) -> study or None."""
+    known = strategies(Reservations(tmp_path / "reservations.json", minutes=60), scores.get)
+    assert list(known) == NAMES
+
+    def ask(name: str, store: SimpleNamespace, who: str = "annotator") -> str | None:
+        answer = known[name]({"strategy": name, "client_id": who}, store)
+        return answer["id"] if answer else None
+
+    return ask
 
 
-def test_random_reaches_every_study():
-    store = datastore(a=time.time(), b=time.time(), c=time.time())
-    assert {strategies()["random"]({"strategy": "random"}, store)["id"] for _ in range(200)} == {"a", "b", "c"}
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_next_when_all_studies_are_labelled(ask, name: str):
+    assert ask(name, datastore(labelled=("a",))) is None
 
 
-def test_random_prefers_what_was_not_offered_lately():
-    store = datastore(offered=time.time(), fresh=0)
-    assert {strategies()["random"]({"strategy": "random"}, store)["id"] for _ in range(50)} == {"fresh"}
+@pytest.mark.parametrize("name", NAMES)
+def test_every_strategy_answers_before_anything_is_scored(ask, name: str):
+    assert ask(name, datastore("a", "b")) in {"a", "b"}
+
+
+def test_first_takes_studies_in_alphabetical_order(ask):
+    store = datastore("b", "a", "c")
+    assert [ask("first", store) for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_two_annotators_never_get_the_same_study(ask):
+    store = datastore("a", "b", "c", "d")
+    given = [ask(name, store, who) for name, who in zip(NAMES[:4], "xyxy", strict=True)]
+    assert sorted(given) == ["a", "b", "c", "d"]
+    assert ask("random", store, "third") is None
+
+
+def test_annotator_who_was_given_everything_gets_one_of_their_own_again(ask):
+    store = datastore("a", "b")
+    assert {ask("random", store, "x"), ask("random", store, "x")} == {"a", "b"}
+    assert ask("random", store, "x") in {"a", "b"}
+    assert ask("random", store, "y") is None
+
+
+def test_uncertainty_takes_the_study_on_which_the_tasks_disagree_most(ask, scores):
+    scores.update(a=scored(0.1, 0.0), b=scored(0.4, 0.0), c=scored(0.2, 0.0))
+    assert [ask("uncertainty", datastore("a", "b", "c")) for _ in range(3)] == ["b", "c", "a"]
+
+
+def test_diversity_takes_the_study_least_like_the_labelled_ones(ask, scores):
+    scores.update(a=scored(0.9, 1.0), b=scored(0.1, 5.0), done=scored(0.5, 0.0))
+    assert ask("diversity", datastore("a", "b", labelled=("done",))) == "b"
+
+
+def test_name_that_ohif_asks_for_gets_the_best_strategy(ask, scores):
+    assert BEST == "combined"
+    scores.update(near=scored(0.9, 0.1), far=scored(0.8, 5.0), dull=scored(0.1, 5.0), done=scored(0.5, 0.0))
+    assert ask("random", datastore("near", "far", "dull", labelled=("done",))) == "far"
+
+
+def test_scored_studies_come_before_those_without_a_score(ask, scores):
+    scores["b"] = scored(0.1, 0.0)
+    assert ask("combined", datastore("a", "b", "c")) == "b"
+
+
+def test_scan_that_turns_out_unusable_is_not_offered_again(ask, scores):
+    assert ask("first", datastore("broken")) == "broken"
+    scores["broken"] = Result(None, {"error": "it is cut off"}, ())
+    assert ask("first", datastore("broken")) is None
+
+
+def test_scan_that_cannot_be_used_is_not_offered(ask, scores):
+    scores["broken"] = Result(None, {"error": "it is cut off"}, ())
+    assert ask("combined", datastore("broken", "good")) == "good"
+    assert [ask(name, datastore("broken")) for name in NAMES] == [None] * len(NAMES)

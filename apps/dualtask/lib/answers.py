@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from fastapi import HTTPException
-from monailabel.interfaces.datastore import Datastore
-from monailabel.interfaces.exception import ImageNotFoundException, MONAILabelException
+from monailabel.interfaces.exception import MONAILabelException
 
 from lib.bundle import BundleNotFoundError
 from lib.server import is_server
@@ -33,16 +30,6 @@ def errors_as_answers() -> Iterator[None]:
         if (input_error := _input_error(error)) is None:
             raise
         raise HTTPException(422, str(input_error)) from error
-
-
-def check_study(image: Any, datastore: Datastore) -> None:
-    """Check that ``image`` is a file, or the id of a study; MONAI Label itself would go on with an empty path.
-
-    Raises:
-        ImageNotFoundException: it is neither.
-    """
-    if isinstance(image, str) and not os.path.exists(image) and not datastore.get_image_uri(image):
-        raise ImageNotFoundException(f"There is no study {image!r}: ask for one that GET /datastore/ lists.")
 
 
 @contextmanager

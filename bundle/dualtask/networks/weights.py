@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -21,7 +20,7 @@ def load_weights(network: nn.Module, path: str) -> nn.Module:
         raise InputError(f"No weights at {path}: train them (see docs/README.md of the bundle) or copy them there.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except Exception as error:  # damaged bytes make the reader raise anything
         raise InputError(f"The weights in {path} cannot be read: copy the file again or train anew.") from error
     try:
         network.load_state_dict(state)

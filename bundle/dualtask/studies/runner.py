@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from dualtask import bundle_root
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from dualtask.scans import decathlon_datalist
-from dualtask.studies.plan import LOCALISER, Run, Settings, Study, plan_runs
+from dualtask.studies.plan import Run, Settings, Study, plan_runs
 from dualtask.studies.tracking import track
 
 logger = logging.getLogger(__name__)
@@ -49,11 +50,12 @@ def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, 
         ``cases.csv``: the rows of ``metrics.csv`` of all runs, with variant, test site, seed and scan uncertainty.
 
     Raises:
-        InputError: the data lack a site, a run was made with other settings, or a run failed (the others go on).
+        InputError: the data lack a site, a run was made with other settings, or a run failed (the others go on, and
+            each failure is printed when it happens).
     """
     _check_sites(study, dataset_dir)
     folder = output_dir / study.name
-    devices = [str(index) for index in range(torch.cuda.device_count())] or [""] * jobs
+    devices = _gpus() or [""] * jobs
     free: SimpleQueue[str] = SimpleQueue()
     for device in devices:
         free.put(device)
@@ -66,9 +68,9 @@ def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, 
             try:
                 if not is_done(study, run, dataset_dir, folder):
                     _execute(study, run, dataset_dir, folder, device, threads)
-                    track(output_dir, study, run, folder / run.name)
             except InputError as error:
                 failures.append(str(error))
+                progress.write(f"failed: {error}", file=sys.stderr)
             finally:
                 free.put(device)
                 progress.update()
@@ -102,32 +104,41 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
     configs, weights = bundle / "configs", output / "model.pt"
     common: dict[str, Any] = {"dataset_dir": dataset_dir, "test_sites": [run.test_site], "output_dir": output}
     training = {**common, "ckpt_dir": output, "ckpt_name": weights.name, "seed": run.seed, "resume": True}
+    training["tracking_uri"] = ""  # the study has one record for all its runs
     if run.variant is None:
         overlays = [configs / "localiser.json", *study.overlays]
-        return [_command("training", [configs / "train.json", *overlays], training, study.localiser_training)]
+        return [_command("training", [configs / "train.json", *overlays], {**study.localiser_training, **training})]
     overlays = [*study.overlays, *run.variant.overlays]
-    localiser = folder / LOCALISER / run.test_site / f"seed{run.seed}" / weights.name
+    localiser = folder / _localiser_of(run).name / weights.name
     inference = {**common, "weights": weights, "localiser_weights": localiser}
     evaluation = [configs / "inference.json", configs / "evaluate.json", *study.overlays]
+    # What the run itself sets comes last: no study can bring the test site back.
+    to_train = {**study.training, **run.variant.training, **training}
+    to_infer = {**study.inference, **run.variant.inference, **inference}
     return [
-        _command("training", [configs / "train.json", *overlays], training, {**study.training, **run.variant.training}),
-        _command("evaluating", evaluation, inference, {**study.inference, **run.variant.inference}),
+        _command("training", [configs / "train.json", *overlays], to_train),
+        _command("evaluating", evaluation, to_infer),
     ]
 
 
-def _command(workflow: str, configs: Sequence[Path], *settings: Settings) -> list[str]:
+def _localiser_of(run: Run) -> Run:
+    return Run(None, run.test_site, run.seed)
+
+
+def _command(workflow: str, configs: Sequence[Path], settings: Settings) -> list[str]:
     root = Path(bundle_root()) / "configs"
     command = [sys.executable, "-m", "monai.bundle", "run", workflow]
     command += ["--config_file", repr([str(config) for config in configs])]
     command += ["--meta_file", str(root / "metadata.json"), "--logging_file", str(root / "logging.conf")]
-    for group in settings:
-        for key, value in group.items():
-            command += [f"--{key}", str(value)]
+    for key, value in settings.items():
+        command += [f"--{key}", str(value)]
     return command
 
 
 def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: str, threads: int) -> None:
     output = folder / run.name
+    if run.variant and not (folder / _localiser_of(run).name / _FINISHED).is_file():
+        raise InputError(f"{run.name} was not trained, because its localiser is not finished.")
     output.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": device}
     started = time.monotonic()
@@ -145,6 +156,7 @@ def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: st
         "hardware": torch.cuda.get_device_name() if device else f"{os.cpu_count()} CPU cores, {threads} threads",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
+    track(folder.parent, study, run, output, record["versions"])
     write_atomically(output / _FINISHED, lambda temporary: temporary.write_text(json.dumps(record, indent=1)))
 
 
@@ -184,7 +196,16 @@ def _check_sites(study: Study, dataset_dir: Path) -> None:
         raise InputError(f"{dataset_dir} has one site only: leaving it out would leave nothing to train on.")
 
 
+def _gpus() -> list[str]:
+    """Values of CUDA_VISIBLE_DEVICES that name one GPU each, among those that the user lets us see."""
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
+
+
 def _commit() -> str | None:
+    if shutil.which("git") is None:
+        return None
     outcome = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=bundle_root(), capture_output=True, text=True, check=False
     )

@@ -1,0 +1,75 @@
+"""How a scan is segmented, as the viewers' panel offers it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import Any
+
+from monailabel.utils.others.generic import strtobool
+
+from dualtask.errors import InputError
+from dualtask.inferers import CascadeInferer
+from dualtask.transforms import LabelMapd
+
+_FUSION = {"default": None, "both": "mean", "classification": "classification", "regression": "regression"}
+"""Head in the panel -> fusion of the cascade, where None is what the bundle chose for its network."""
+
+_FLIPS = [list(axes) for axes in chain.from_iterable(combinations(range(3), count) for count in (1, 2, 3))]
+
+PANEL: dict[str, Any] = {"threshold": 0.5, "flip_averaging": False, "refine": True, "head": list(_FUSION)}
+"""Options with their defaults in MONAI Label's form, where the first entry of a list is the default."""
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """Options of one request.
+
+    Attributes:
+        threshold: of the probabilities, in (0, 1).
+        flip_averaging: average over the seven mirror images too; eight times slower.
+        refine: crop anew around the first mask until two rounds agree.
+        head: "default", "both", "classification" or "regression".
+    """
+
+    threshold: float = 0.5
+    flip_averaging: bool = False
+    refine: bool = True
+    head: str = "default"
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> SegmentationOptions:
+        """Read the options of a request; viewers send numbers as text, and a whole list where nothing was chosen.
+
+        Raises:
+            InputError: a value that cannot be used.
+        """
+        given = {name: request.get(name, default) for name, default in PANEL.items()}
+        given = {name: value[0] if isinstance(value, list) and value else value for name, value in given.items()}
+        try:
+            threshold = float(given["threshold"])
+        except (TypeError, ValueError):
+            threshold = 0.0
+        if not 0 < threshold < 1:
+            raise InputError(f"The threshold {given['threshold']!r} is not between 0 and 1: choose 0.5, say.")
+        if given["head"] not in _FUSION:
+            raise InputError(f"There is no head {given['head']!r}: choose one of {', '.join(_FUSION)}.")
+        return cls(threshold, strtobool(given["flip_averaging"]), strtobool(given["refine"]), given["head"])
+
+    def of_inferer(self, inferer: CascadeInferer) -> CascadeInferer:
+        """A copy that works by these options; other requests go on with theirs."""
+        chosen = copy.copy(inferer)
+        chosen.flips = _FLIPS if self.flip_averaging else ()
+        chosen.fusion = _FUSION[self.head]
+        if not self.refine:
+            chosen.max_rounds = 1
+        return chosen
+
+    def of_transforms(self, transforms: Sequence[Any]) -> list[Any]:
+        """The postprocessing with this threshold."""
+        return [
+            LabelMapd(transform.keys, self.threshold) if isinstance(transform, LabelMapd) else transform
+            for transform in transforms
+        ]

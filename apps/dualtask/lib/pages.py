@@ -1,0 +1,30 @@
+"""Pages of the server beside MONAI Label's own."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from jinja2 import Environment, PackageLoader, select_autoescape
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC
+from monailabel.interfaces.utils.app import app_instance
+
+from lib.proposals import COLUMNS
+
+_REVIEWER = [Depends(RBAC([settings.MONAI_LABEL_AUTH_ROLE_REVIEWER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN]))]
+
+_templates = Environment(loader=PackageLoader("lib", "templates"), autoescape=select_autoescape(["html.jinja"]))
+
+router = APIRouter(prefix="/proposals", tags=["Proposals"], dependencies=_REVIEWER)
+
+
+@router.get("/", response_class=HTMLResponse, summary="Agreement of proposals and final labels")
+def page() -> str:
+    """The table as a page."""
+    return _templates.get_template("proposals.html.jinja").render(columns=COLUMNS, rows=app_instance().proposals.rows())
+
+
+@router.get("/table.csv", response_class=PlainTextResponse, summary="The same as CSV")
+def table() -> PlainTextResponse:
+    """The table as a file."""
+    return PlainTextResponse(app_instance().proposals.table(), media_type="text/csv")

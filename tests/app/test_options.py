@@ -1,0 +1,55 @@
+"""The options of the viewers' panel."""
+
+import pytest
+from monai.transforms import Compose
+
+from dualtask.errors import InputError
+from dualtask.inferers import CascadeInferer
+from dualtask.networks.fusion import FUSIONS
+from dualtask.transforms import LabelMapd
+from lib.options import PANEL, SegmentationOptions
+
+
+@pytest.fixture
+def cascade() -> CascadeInferer:
+    return CascadeInferer(localiser=None, factor=3, region_size=(8, 8, 8), truncation=15.0)
+
+
+def test_untouched_panel_means_the_bundles_own_cascade(cascade):
+    chosen = SegmentationOptions.of(PANEL).of_inferer(cascade)
+    assert vars(chosen) == vars(cascade)
+    assert SegmentationOptions.of({}) == SegmentationOptions.of(PANEL) == SegmentationOptions()
+
+
+def test_options_of_one_request_leave_the_next_as_it_was(cascade):
+    before = dict(vars(cascade))
+    asked = {"flip_averaging": "true", "refine": False, "head": "regression"}
+    chosen = SegmentationOptions.of(asked).of_inferer(cascade)
+    assert len(chosen.flips) == 7
+    assert (chosen.max_rounds, chosen.fusion) == (1, "regression")
+    assert vars(cascade) == before
+
+
+@pytest.mark.parametrize(("head", "fusion"), [("both", "mean"), ("classification", "classification")])
+def test_head_of_the_panel_is_a_fusion_of_the_networks(cascade, head: str, fusion: str):
+    assert SegmentationOptions.of({"head": head}).of_inferer(cascade).fusion == fusion
+    assert fusion in FUSIONS
+
+
+def test_threshold_reaches_the_label_map_and_nothing_else():
+    other, own = Compose([]), LabelMapd("pred", 0.5)
+    transforms = SegmentationOptions.of({"threshold": "0.3"}).of_transforms([other, own])
+    assert transforms[0] is other
+    assert transforms[1].threshold == 0.3
+    assert own.threshold == 0.5
+
+
+@pytest.mark.parametrize("asked", [{"threshold": 0}, {"threshold": "much"}, {"threshold": None}, {"threshold": 1.5}])
+def test_threshold_outside_of_its_range_is_refused_in_a_sentence(asked):
+    with pytest.raises(InputError, match="is not between 0 and 1"):
+        SegmentationOptions.of(asked)
+
+
+def test_unknown_head_is_refused_in_a_sentence():
+    with pytest.raises(InputError, match="no head 'both of them': choose one of default, both,"):
+        SegmentationOptions.of({"head": "both of them"})
