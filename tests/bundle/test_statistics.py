@@ -62,7 +62,7 @@ def test_the_effect_is_the_difference_of_the_favourable_and_the_unfavourable_ran
 def test_a_variant_is_compared_on_the_cases_that_both_have():
     reference = {str(case): [0.5 + 0.01 * case] for case in range(12)}
     better = {case: [values[0] + 0.1] for case, values in reference.items()} | {"only here": [0.0]}
-    (comparison,) = compare(case_means(rows("full", reference) + rows("better", better), "dice"), "full")
+    (comparison,) = compare(rows("full", reference) + rows("better", better), "dice", "full")
     assert comparison.difference.n == 12
     assert comparison.difference.mean == pytest.approx(0.1)
     # All twelve signs are equal: the smallest two-sided p of the exact test.
@@ -73,5 +73,12 @@ def test_a_variant_is_compared_on_the_cases_that_both_have():
 def test_fewer_than_six_different_cases_are_not_tested():
     reference = {str(case): [0.5] for case in range(5)}
     other = {case: [0.6] for case in reference}
-    (comparison,) = compare(case_means(rows("full", reference) + rows("other", other), "dice"), "full")
+    (comparison,) = compare(rows("full", reference) + rows("other", other), "dice", "full")
     assert math.isnan(comparison.p)
+
+
+def test_only_seeds_that_both_variants_have_are_compared():
+    reference = {str(case): [0.5, 0.9] for case in range(8)}
+    other = {case: [0.5] for case in reference}
+    (comparison,) = compare(rows("full", reference) + rows("other", other), "dice", "full")
+    assert comparison.difference.mean == 0

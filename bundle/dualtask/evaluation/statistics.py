@@ -27,7 +27,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against the reference variant, on the cases that both have.
+    """A variant against the reference variant, on the cases and seeds that both have.
 
     Attributes:
         difference: variant minus reference, mean over cases with its interval.
@@ -84,19 +84,25 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     return Interval(len(values), mean, *map(float, result.confidence_interval))
 
 
-def compare(means: Mapping[str, Mapping[str, float]], reference: str) -> list[Comparison]:
-    """Compare every variant with the reference, case by case.
+def compare(rows: Sequence[Mapping[str, Any]], metric: str, reference: str) -> list[Comparison]:
+    """Compare every variant with the reference, case by case, on the seeds that both have.
 
     Args:
-        means: from :func:`case_means`.
-        reference: a variant in them.
+        rows: with ``variant``, ``seed``, ``case`` and the metric.
+        metric: column to compare.
+        reference: a variant in the rows.
     """
+    seeds: dict[str, set[Any]] = defaultdict(set)
+    for row in rows:
+        seeds[row["variant"]].add(row["seed"])
     compared = []
-    for variant, cases in means.items():
+    for variant in seeds:
         if variant == reference:
             continue
-        shared = sorted(cases.keys() & means[reference].keys())
-        differences = np.array([cases[case] - means[reference][case] for case in shared])
+        shared_seeds = seeds[variant] & seeds[reference]
+        means = case_means([row for row in rows if row["seed"] in shared_seeds], metric)
+        cases, others = means.get(variant, {}), means.get(reference, {})
+        differences = np.array([cases[case] - others[case] for case in sorted(cases.keys() & others.keys())])
         compared.append((variant, differences))
     p_values = [_signed_rank_p(differences) for _, differences in compared]
     return [

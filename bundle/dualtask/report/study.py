@@ -79,7 +79,7 @@ def _of(rows: Rows, structure: str) -> Rows:
 
 def _table(rows: Rows, variants: Sequence[str], reference: str) -> list[dict[str, Any]]:
     means = {metric: case_means(rows, metric) for metric in ("dice", "surface_dice", "hausdorff95_mm")}
-    differences = {comparison.variant: comparison for comparison in compare(means["dice"], reference)}
+    differences = {comparison.variant: comparison for comparison in compare(rows, "dice", reference)}
     table = []
     for variant in variants:
         dice, surface, hausdorff = (
@@ -99,7 +99,8 @@ def _interval(interval: Interval, digits: int = 3) -> str:
 def _comparison(comparison: Comparison | None) -> list[str]:
     if comparison is None:
         return [number(None, 0)] * 3
-    return [_interval(comparison.difference), number(comparison.p_holm, 3), number(comparison.effect, 2)]
+    p = "< 0.001" if comparison.p_holm < 0.001 else number(comparison.p_holm, 3)
+    return [_interval(comparison.difference), p, number(comparison.effect, 2)]
 
 
 def _ranking(rows: Rows, variant: str, structure: str) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def _ranking(rows: Rows, variant: str, structure: str) -> dict[str, Any]:
 
 def _box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Picture:
     sites = sorted({row["test_site"] for row in rows})
-    figure = Figure(figsize=(1.5 + 0.9 * len(variants) * max(1, len(sites) / 2), 4.2), dpi=110, layout="constrained")
+    inches = 2 + 1.1 * len(variants) * max(1, len(sites) / 2)
+    figure = Figure(figsize=(inches, 4.2), dpi=110, layout="constrained")
     axes = figure.add_subplot(ylabel=f"Dice of the {structure}", ylim=(-0.02, 1.02))
     width = 0.8 / len(sites)
     for index, (site, colour) in enumerate(zip(sites, LINE_COLOURS[1:], strict=False)):
