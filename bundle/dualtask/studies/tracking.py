@@ -26,20 +26,28 @@ def track(output_dir: Path, study: Study, run: Run, folder: Path, versions: Mapp
         versions: of the software, by name.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
-    import mlflow  # takes seconds, and only a run that takes minutes needs it
+    from mlflow import MlflowClient  # takes seconds, and only a run that takes minutes needs it
 
     with _one_at_a_time:
-        mlflow.set_tracking_uri(f"sqlite:///{output_dir.resolve() / 'mlflow.db'}")
-        if mlflow.get_experiment_by_name(study.name) is None:
-            mlflow.create_experiment(study.name, artifact_location=(output_dir.resolve() / "mlflow").as_uri())
-        mlflow.set_experiment(study.name)
-        for earlier in mlflow.search_runs(filter_string=f"run_name = '{run.name}'", output_format="list"):
-            mlflow.delete_run(earlier.info.run_id)
-        with mlflow.start_run(run_name=run.name):
-            variant = run.variant.name if run.variant else LOCALISER
-            mlflow.log_params({"variant": variant, "test_site": run.test_site, "seed": run.seed, **versions})
-            summary = folder / "summary.json"
-            if summary.is_file():
-                for structure, metrics in json.loads(summary.read_text())["overall"].items():
-                    means = {name: values["mean"] for name, values in metrics.items() if values["mean"] is not None}
-                    mlflow.log_metrics({f"{structure}_{name}": mean for name, mean in means.items()})
+        # Not mlflow.set_tracking_uri, which would redirect whatever else this process records.
+        client = MlflowClient(f"sqlite:///{output_dir.resolve() / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name(study.name)
+        if experiment is None:
+            folder_of_artifacts = (output_dir.resolve() / "mlflow").as_uri()
+            experiment_id = client.create_experiment(study.name, artifact_location=folder_of_artifacts)
+        else:
+            experiment_id = experiment.experiment_id
+        for earlier in client.search_runs([experiment_id], filter_string=f"run_name = '{run.name}'"):
+            client.delete_run(earlier.info.run_id)
+        record = client.create_run(experiment_id, run_name=run.name).info.run_id
+        variant = run.variant.name if run.variant else LOCALISER
+        parameters = {"variant": variant, "test_site": run.test_site, "seed": run.seed, **versions}
+        for name, value in parameters.items():
+            client.log_param(record, name, value)
+        summary = folder / "summary.json"
+        if summary.is_file():
+            for structure, metrics in json.loads(summary.read_text())["overall"].items():
+                for name, values in metrics.items():
+                    if values["mean"] is not None:
+                        client.log_metric(record, f"{structure}_{name}", values["mean"])
+        client.set_terminated(record)
