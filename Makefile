@@ -17,10 +17,10 @@ EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/eval
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures pictures serve clean
+.PHONY: help demo test lint format figures check-site fetch-msd pictures serve clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 # The stamp is as old as the environment: a change of the pins brings it up to date.
 $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
@@ -64,6 +64,13 @@ figures: $(VENV)/installed ## the README's table and picture: held-out synthetic
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
+
+check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
+	PYTHONPATH=bundle python -m dualtask.sites check configs/sites/$(SITE).json $(DATA) \
+		--output_dir $(DEMO)/sites
+
+fetch-msd: $(VENV)/installed ## download MSD Task07 (DATA=<folder>; needs the internet, 11 GB)
+	PYTHONPATH=bundle python -m dualtask.sites fetch $(DATA)
 
 pictures: $(VENV)/installed ## docs/images: what the method estimates, and its views (needs the scans of `make figures`)
 	$(RUN) --config_file bundle/configs/inference.json --maps "['probability','distance','uncertainty']" \

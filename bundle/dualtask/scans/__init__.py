@@ -2,7 +2,8 @@
 
 from dualtask.scans.datalists import decathlon_datalist, split
 from dualtask.scans.headers import check_scans
-from dualtask.scans.reading import LoadLabeld, LoadScand
+from dualtask.scans.labels import LoadLabeld
+from dualtask.scans.reading import LoadScand
 from dualtask.scans.writing import ScanGeometryWriter
 
 __all__ = ["LoadLabeld", "LoadScand", "ScanGeometryWriter", "check_scans", "decathlon_datalist", "split"]

@@ -1,26 +1,25 @@
-"""Reads scans and labels: MONAI's readers behind the checks."""
+"""Reads scans: MONAI's readers behind the checks."""
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import nrrd
 import torch
-from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader
 from monai.transforms import LoadImage, MapTransform
 
 from dualtask.errors import InputError
 from dualtask.scans.dicom_series import SeriesReader
 from dualtask.scans.headers import NRRD, check_scan
-from dualtask.scans.voxels import check_ct_values, check_label
+from dualtask.scans.voxels import check_ct_values
 
-_DAMAGED = (
+DAMAGED = (
     nib.filebasedimages.ImageFileError,
     nrrd.NRRDError,
     OSError,
@@ -62,7 +61,7 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
         return LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
     except InputError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(f"{path} cannot be read to its end, it is damaged: copy or export it again.") from error
 
 
@@ -79,37 +78,4 @@ class LoadScand(MapTransform):
             path = result[key]
             result[key] = read_volume(path)
             check_ct_values(result[key], path)
-        return result
-
-
-class LoadLabeld(MapTransform):
-    """Replaces the path of a label map by its voxels, float32 [1, X, Y, Z], checked against the scan.
-
-    Args:
-        keys: keys of the label maps.
-        image_key: key of the scan, already read.
-        allowed: label values that may occur.
-        allow_missing_keys: pass over scans without a label.
-
-    Raises:
-        InputError: the file is refused, holds other values or lies on another grid than the scan.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        image_key: str,
-        allowed: Collection[int] = (0, 1, 2),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.allowed = frozenset(allowed)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        result = dict(data)
-        for key in self.key_iterator(result):
-            path = result[key]
-            result[key] = read_volume(path)
-            check_label(result[key], result[self.image_key], path, self.allowed)
         return result

@@ -35,26 +35,44 @@ def check_ct_values(image: torch.Tensor, path: str) -> None:
         )
 
 
-def check_label(label: MetaTensor, image: MetaTensor, path: str, allowed: Collection[int]) -> None:
+def check_label(
+    label: MetaTensor, image: MetaTensor, path: str, allowed: Collection[int], grid: str = "its scan"
+) -> None:
     """Refuse a label map with unknown values or on another grid than its scan.
 
     Args:
         label, image: [1, X, Y, Z] with affine.
+        path: of the label map.
         allowed: values that may occur.
+        grid: what the second volume is to the reader of a refusal.
 
     Raises:
         InputError: names the stray values or the difference of the grids.
     """
-    if label.shape != image.shape:
-        ours, theirs = (" x ".join(str(side) for side in volume.shape[1:]) for volume in (label, image))
-        raise InputError(f"{path} has {ours} voxels but its scan has {theirs}: give the label of this very scan.")
-    # The corners see a slightly different spacing or direction over the whole length of the scan.
-    corners = np.array([(*c, 1) for c in itertools.product(*((0, side - 1) for side in image.shape[1:]))], dtype=float)
-    apart = np.linalg.norm(corners @ (np.asarray(label.affine) - np.asarray(image.affine)).T, axis=1).max()
-    if apart > _GRID_TOLERANCE * float(image.pixdim.min()):
-        raise InputError(f"{path} lies elsewhere in space than its scan: export the label in the scan's geometry.")
+    check_grid(label, image, path, grid)
     stray = [value for value in torch.unique(label.as_tensor()).tolist() if value not in allowed]
     if stray:
         shown = ", ".join(f"{value:g}" for value in stray[:5])
         known = ", ".join(str(value) for value in sorted(allowed))
         raise InputError(f"{path} holds the label values {shown}, known are {known}: map them to these values.")
+
+
+def check_grid(volume: MetaTensor, other: MetaTensor, path: str, grid: str) -> None:
+    """Refuse a volume whose voxels are not those of another.
+
+    Args:
+        volume, other: [1, X, Y, Z] with affine.
+        path: of the first.
+        grid: what the second is to the reader of a refusal.
+
+    Raises:
+        InputError: names the difference of the grids.
+    """
+    if volume.shape != other.shape:
+        ours, theirs = (" x ".join(str(side) for side in each.shape[1:]) for each in (volume, other))
+        raise InputError(f"{path} has {ours} voxels but {grid} has {theirs}: give both on the grid of one scan.")
+    # The corners see a slightly different spacing or direction over the whole length of the scan.
+    corners = np.array([(*c, 1) for c in itertools.product(*((0, side - 1) for side in other.shape[1:]))], dtype=float)
+    apart = np.linalg.norm(corners @ (np.asarray(volume.affine) - np.asarray(other.affine)).T, axis=1).max()
+    if apart > _GRID_TOLERANCE * float(other.pixdim.min()):
+        raise InputError(f"{path} lies elsewhere in space than {grid}: give both on the grid of one scan.")
