@@ -183,6 +183,12 @@ def test_a_scan_is_known_again_as_dicom_turned_mirrored_in_part_and_with_another
     assert shared_slices(scan, padded) == 1
 
 
+def test_a_slab_cut_from_a_real_scan_is_known_again(shared_data):
+    torso, slab = (read_volume(shared_data / f"ct_{name}_3mm.nii.gz")[0].numpy() for name in ("torso", "upper_abdomen"))
+    assert np.array_equal(torso[:, :, 82:], slab)
+    assert shared_slices(torso, slab) == 1
+
+
 def test_another_patient_and_another_dose_of_noise_are_no_duplicates():
     scan = upright(phantom("alpine", 1).image, phantom("alpine", 1).affine)
     other = upright(phantom("alpine", 0).image, phantom("alpine", 0).affine)

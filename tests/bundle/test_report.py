@@ -17,6 +17,7 @@ from PIL import Image
 from dualtask.errors import InputError
 from dualtask.evaluation import read_scores, score_cases
 from dualtask.report import write_report
+from dualtask.report.rendering import number
 
 STATEMENT = "Research software, not a medical device; not cleared for diagnosis"
 SYNTHETIC = "Synthetic data: computed scans, no patients"
@@ -108,6 +109,13 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path, history):
     assert policies and policies[0].startswith("default-src 'none'")
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1234, "0.123"), (-0.0004, "0.000"), (-1.5, "-1.500"), (None, "\N{EN DASH}")]
+)
+def test_scores_are_written_without_a_negative_zero(value, text):
+    assert number(value, 3) == text
+
+
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_the_page_says_what_it_is(synthetic, tmp_path):
     _, page = report(tmp_path, [save_case(tmp_path)], synthetic=synthetic)
@@ -196,3 +204,27 @@ def test_tables_have_headers_for_columns_and_rows(tmp_path):
     scopes = [attributes.get("scope") for tag, attributes in page.tags if tag == "th"]
     assert set(scopes) == {"col", "row"}
     assert "MONAI" in page.text and "1.6.1" in page.text
+
+
+def test_every_tolerance_of_the_surface_dice_has_a_column_the_smallest_first(tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path)])
+    assert [words for words in re.findall(r"Surface Dice (\d mm)", page.text)] == ["1 mm", "2 mm", "5 mm"]
+
+
+def test_detection_stands_alone_where_no_probabilities_and_no_uncertainties_are(tmp_path):
+    html, page = report(tmp_path, [save_case(tmp_path), save_case(tmp_path, "missed", predicted=False)])
+    assert "False positives per scan" in page.text
+    assert "Calibration error" not in page.text and "AURC" not in page.text
+    assert html.count("<td>2</td>\n<td>0.50</td><td>0.00</td>") == 4  # one of two found, at the site and in all
+
+
+def test_calibration_and_ranking_are_shown_where_inference_left_them(tmp_path):
+    case = save_case(tmp_path)
+    probabilities = np.full((*SHAPE, 2), 0.5, np.float32)
+    image = nib.Nifti1Image(probabilities, np.diag([*SPACING_MM, 1.0]))
+    orientation = nib.orientations.axcodes2ornt("LAS")
+    turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
+    nib.save(image.as_reoriented(turn), tmp_path / "pred" / "a_probability.nii.gz")
+    (tmp_path / "pred" / "scans.csv").write_text("case,uncertainty_pancreas,uncertainty_lesion\na,0.2,0.3\n")
+    _, page = report(tmp_path, [case])
+    assert "Calibration error" in page.text and "Best AURC" in page.text

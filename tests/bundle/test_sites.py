@@ -6,16 +6,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
 
 from dicom_series import write_series
 from dualtask.errors import InputError
+from dualtask.evaluation import score_cases
 from dualtask.nifti import save_nifti
 from dualtask.phantom.generator import generate_case
 from dualtask.phantom.sites import SITES
 from dualtask.scans import LoadLabeld, LoadScand
+from dualtask.scans.reading import read_volume
 from dualtask.sites import read_site, site_cases
 from dualtask.sites.cases import labels_without_scan
 from dualtask.sites.combination import combine_sites
@@ -179,6 +182,17 @@ def test_nih_labels_land_on_the_organ(tmp_path):
     ours, _ = turned(np.asarray(loaded["label"][0]), np.asarray(loaded["label"].affine), "RAS")
     expected, _ = turned(phantom.label > 0, phantom.affine, "RAS")
     np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_right_mask_of_a_nih_scan_scores_one_and_its_lesion_is_not_scored(tmp_path):
+    phantom = generate_case(SITES["coastal"], 0, 0, 72)
+    cases = site_cases(NIH, write_nih(tmp_path / "nih", [phantom]))
+    affine = np.asarray(read_volume(cases[0]["image"]).affine)
+    mask, _ = turned(phantom.label, phantom.affine, "".join(nib.aff2axcodes(affine)))
+    save_nifti(tmp_path / "out/Pancreas-1_seg.nii.gz", mask, affine)
+    assert mask.max() == 2, "the mask has a lesion, which the site says nothing about"
+    (row,) = score_cases(cases, tmp_path / "out", tmp_path / "out")
+    assert (row["structure"], row["dice"]) == ("pancreas", 1)
 
 
 AFFINE = np.diag([1.0, 1.2, 2.0, 1.0])

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from dualtask.evaluation.statistics import case_means, compare, holm, mean_interval, rank_biserial
 
 
-def rows(variant: str, dice: dict[str, list[float]]) -> list[dict[str, object]]:
+def rows(variant: str, dice: dict[str, list[float]], site: str = "metro") -> list[dict[str, object]]:
     return [
-        {"variant": variant, "case": case, "seed": seed, "dice": str(value)}
+        {"variant": variant, "test_site": site, "case": case, "seed": seed, "dice": str(value)}
         for case, values in dice.items()
         for seed, value in enumerate(values)
     ]
@@ -22,7 +22,12 @@ def rows(variant: str, dice: dict[str, list[float]]) -> list[dict[str, object]]:
 
 def test_a_case_counts_once_however_many_seeds_it_was_scored_with():
     means = case_means(rows("full", {"a": [0.2, 0.4], "b": [0.9], "c": [math.nan]}), "dice")
-    assert means["full"] == {"a": pytest.approx(0.3), "b": 0.9}
+    assert means["full"] == {("metro", "a"): pytest.approx(0.3), ("metro", "b"): 0.9}
+
+
+def test_cases_of_two_sites_may_share_a_name():
+    means = case_means(rows("full", {"a": [0.2]}) + rows("full", {"a": [0.4]}, site="valley"), "dice")
+    assert means["full"] == {("metro", "a"): 0.2, ("valley", "a"): 0.4}
 
 
 def test_the_interval_of_many_cases_is_the_one_of_the_normal_approximation():

@@ -1,13 +1,14 @@
 """Scores of masks on disk against reference labels, whoever made the masks."""
 
 from dualtask.evaluation.label_maps import case_name, prediction_path, read_label_maps
-from dualtask.evaluation.metrics import METRICS, SURFACE_TOLERANCE_MM, score_label_maps
+from dualtask.evaluation.metrics import METRICS, SURFACE_TOLERANCE_MM, TOLERANCES_MM, score_label_maps
 from dualtask.evaluation.scoring import score_cases
 from dualtask.evaluation.tables import read_scores, summarise
 
 __all__ = [
     "METRICS",
     "SURFACE_TOLERANCE_MM",
+    "TOLERANCES_MM",
     "case_name",
     "prediction_path",
     "read_label_maps",

@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.data import FolderLayout, MetaTensor
 
 from dualtask.errors import InputError
+from dualtask.scans.labels import DECATHLON_LABELS, read_label
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
-
-_LABELS = (0, 1, 2)
-_AFFINE_TOLERANCE = 1e-2
-"""mm per voxel; viewers write affines in single precision."""
 
 
 def case_name(image: str | os.PathLike[str]) -> str:
@@ -43,33 +39,26 @@ def read_label_maps(
     """Read the reference and the prediction of a case.
 
     Args:
-        case: paths ``image`` and ``label``.
+        case: paths ``image`` and ``label``, and how the label is stored, ``label_map`` and ``label_axes``, where it is
+            not in the bundle's own way (see ``dualtask.scans.labels.read_label``).
         predictions_dir, postfix: see :func:`prediction_path`.
 
     Returns:
-        reference and prediction, float32 [1, X, Y, Z] in stored order, with affine voxel -> mm (RAS+).
+        reference and prediction, float32 [1, X, Y, Z] in stored order, with affine voxel -> mm (RAS+): 0 background,
+        1 pancreas, 2 lesion.
 
     Raises:
-        InputError: the case has no label, or one of the files is absent, damaged, holds values other than 0, 1 and 2,
-            or the prediction lies on another grid than the label.
+        InputError: the case has no label, or one of the files is absent, damaged, holds unknown values, or the
+            prediction lies on another grid than the label.
     """
     if not case.get("label"):
         raise InputError(f"{case['image']} has no label to compare with: name one in the list of cases.")
     path = prediction_path(case["image"], predictions_dir, postfix)
     if not path.exists():
         raise InputError(f"{path} does not exist: run the inference on {case['image']} first.")
-    reference, prediction = read_volume(case["label"]), read_volume(path)
-    if prediction.shape != reference.shape:
-        ours, theirs = (" x ".join(map(str, volume.shape[1:])) for volume in (prediction, reference))
-        raise InputError(
-            f"{path} has {ours} voxels but the label {case['label']} has {theirs}: "
-            "write predictions in the geometry of the scan."
-        )
-    if not np.allclose(prediction.affine, reference.affine, atol=_AFFINE_TOLERANCE):
-        raise InputError(
-            f"{path} lies elsewhere in space than the label {case['label']}: "
-            "write predictions in the geometry of the scan."
-        )
-    check_label(reference, reference, str(case["label"]), _LABELS)
-    check_label(prediction, reference, str(path), _LABELS)
+    prediction = read_volume(path)
+    check_label(prediction, prediction, str(path), allowed=(0, 1, 2))
+    # The grid of the prediction is the one that counts: a label that is turned to its scan has no affine of its own.
+    label_map, axes = case.get("label_map", DECATHLON_LABELS), case.get("label_axes")
+    reference = read_label(case["label"], prediction, label_map, axes, grid=f"the prediction {path}")
     return reference, prediction

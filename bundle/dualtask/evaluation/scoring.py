@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,8 @@ from nibabel.affines import voxel_sizes
 
 from dualtask.errors import InputError
 from dualtask.evaluation.label_maps import case_name, read_label_maps
-from dualtask.evaluation.metrics import score_label_maps
+from dualtask.evaluation.metrics import TOLERANCES_MM, score_label_maps
+from dualtask.evaluation.probability_maps import read_probabilities, read_scan_uncertainties
 from dualtask.evaluation.tables import Row, write_scores, write_summary
 from dualtask.structures import STRUCTURES
 
@@ -22,18 +24,23 @@ def score_cases(
     predictions_dir: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     postfix: str = "seg",
+    tolerances_mm: Sequence[float] = TOLERANCES_MM,
 ) -> list[Row]:
     """Score the predictions of cases and write ``metrics.csv`` and ``summary.json``.
 
     Args:
-        cases: dictionaries with the paths ``image`` and ``label`` and, where known, ``site``.
-        predictions_dir: folder of the predicted label maps, named as ``prediction_path`` says.
+        cases: dictionaries with the paths ``image`` and ``label`` and, where known, ``site`` and ``annotates``; a
+            structure that a case does not annotate is not scored.
+        predictions_dir: folder of the predicted label maps, named as ``prediction_path`` says. Where inference left
+            them there, ``<case>_probability.nii.gz`` gives ``calibration_error`` and ``scans.csv`` ``uncertainty``.
         output_dir: folder for the two files; ``metrics.csv`` has one row for each case and structure, ``summary.json``
             is what ``summarise`` returns.
         postfix: end of the predictions' names.
+        tolerances_mm: of the further surface Dice, see ``score_label_maps``.
 
     Returns:
-        the rows: ``case``, ``site``, ``structure`` and a float for each of ``METRICS``.
+        the rows: ``case``, ``site``, ``structure`` and a float for each score of ``score_label_maps`` and for
+        ``uncertainty``.
 
     Raises:
         InputError: a file is refused (see ``read_label_maps``), or two scans share a name and so a prediction.
@@ -41,16 +48,19 @@ def score_cases(
     names = [case_name(case["image"]) for case in cases]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"Several scans are named {repeated[0]} and would share one prediction: rename all but one.")
+    uncertainties = read_scan_uncertainties(predictions_dir)
     rows: list[Row] = []
     for number, (case, name) in enumerate(zip(cases, names, strict=True), start=1):
         reference, prediction = read_label_maps(case, predictions_dir, postfix)
+        probabilities = read_probabilities(case, predictions_dir, reference)
         spacing = voxel_sizes(reference.affine.numpy()).tolist()
-        scores = score_label_maps(reference.as_tensor(), prediction.as_tensor(), spacing)
-        rows += [
-            {"case": name, "site": str(case.get("site", "")), "structure": structure, **scores[structure]}
-            for structure in STRUCTURES
-        ]
-        dice = ", ".join(f"{structure} {scores[structure]['dice']:.3f}" for structure in STRUCTURES)
+        scores = score_label_maps(reference.as_tensor(), prediction.as_tensor(), spacing, tolerances_mm, probabilities)
+        annotated = [structure for structure in STRUCTURES if structure in case.get("annotates", STRUCTURES)]
+        for structure in annotated:
+            uncertainty = uncertainties.get(name, {}).get(structure, math.nan)
+            identity = {"case": name, "site": str(case.get("site", "")), "structure": structure}
+            rows.append({**identity, **scores[structure], "uncertainty": uncertainty})
+        dice = ", ".join(f"{structure} {scores[structure]['dice']:.3f}" for structure in annotated)
         print(f"scored {number}/{len(cases)} {name}: Dice {dice}", flush=True)
     write_scores(Path(output_dir) / "metrics.csv", rows)
     write_summary(Path(output_dir) / "summary.json", rows)

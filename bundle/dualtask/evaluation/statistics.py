@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap, rankdata, wilcoxon
 
+Case = tuple[str, str]
+"""Test site and name: two hospitals may use the same names."""
+
 _RESAMPLES = 5000
 _CONFIDENCE = 0.95
 
@@ -43,19 +46,19 @@ class Comparison:
     effect: float
 
 
-def case_means(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, dict[str, float]]:
+def case_means(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, dict[Case, float]]:
     """Mean of a metric over the seeds of each case, so that a case counts once however often it was trained for.
 
     Args:
-        rows: with ``variant``, ``case`` and the metric (text or number; NaN is left out).
+        rows: with ``variant``, ``test_site``, ``case`` and the metric (text or number; NaN is left out).
 
     Returns:
         variant -> case -> mean over seeds.
     """
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    values: dict[str, dict[Case, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if not math.isnan(value := float(row[metric])):
-            values[row["variant"]][row["case"]].append(value)
+            values[row["variant"]][row["test_site"], row["case"]].append(value)
     return {
         variant: {case: sum(seeds) / len(seeds) for case, seeds in cases.items()} for variant, cases in values.items()
     }
@@ -88,7 +91,7 @@ def compare(rows: Sequence[Mapping[str, Any]], metric: str, reference: str) -> l
     """Compare every variant with the reference, case by case, on the seeds that both have.
 
     Args:
-        rows: with ``variant``, ``seed``, ``case`` and the metric.
+        rows: with ``variant``, ``test_site``, ``seed``, ``case`` and the metric.
         metric: column to compare.
         reference: a variant in the rows.
     """

@@ -12,22 +12,25 @@ from statistics import fmean, median
 from typing import Any
 
 from dualtask.errors import InputError
+from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.metrics import METRICS
+from dualtask.evaluation.selective import rank_correlation, risk_coverage
 from dualtask.files import write_atomically
 from dualtask.structures import STRUCTURES
 
 Row = dict[str, Any]
-"""``case``, ``site`` ("" if unknown), ``structure`` and a float for each of ``METRICS``."""
+"""``case``, ``site`` ("" if unknown), ``structure`` and a float for each of ``METRICS``, for ``uncertainty`` and for
+each further surface Dice."""
 
-COLUMNS = ("case", "site", "structure", *METRICS)
+_NAMES = ("case", "site", "structure")
 
 
-def write_scores(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Write rows as CSV, atomically."""
+def write_scores(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
+    """Write rows, which have the same columns, as CSV, atomically."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, rows[0] if rows else (*_NAMES, *METRICS))
             writer.writeheader()
             writer.writerows(rows)
 
@@ -45,20 +48,24 @@ def read_scores(path: str | os.PathLike[str]) -> list[Row]:
         raise InputError(f"{path} does not exist: run the evaluation first.")
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [
-                {column: float(row[column]) if column in METRICS else row[column] for column in COLUMNS}
-                for row in csv.DictReader(file)
-            ]
+            table = csv.DictReader(file)
+            if not {*_NAMES, *METRICS} <= set(table.fieldnames or ()):
+                raise KeyError("columns")
+            return [{name: row[name] if name in _NAMES else float(row[name]) for name in row} for row in table]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a table of scores: run the evaluation again.") from error
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Mean and median of each metric, for all cases and for each site.
+    """Summary of the scores, for all cases and for each site.
 
     Returns:
-        ``{"overall": S, "sites": {site: S}}`` with ``S[structure][metric] = {"n", "mean", "median"}``. ``n`` counts the
-        values that are not NaN; without any, mean and median are None. Cases of unknown site count in ``overall`` only.
+        ``{"overall": S, "sites": {site: S}}`` with ``S[structure][metric] = {"n", "mean", "median"}``; ``n`` counts the
+        values that are not NaN, and without any mean and median are None. ``S[structure]["detection"]`` has ``scans``,
+        the ``sensitivity`` over all reference components and the ``false_positives_per_scan``;
+        ``S[structure]["uncertainty_ranking"]`` has the number ``n`` of cases with uncertainty and Dice, the
+        ``rank_correlation`` of uncertainty and 1 - Dice, ``aurc`` and ``best_aurc`` (see ``RiskCoverage``). What is not
+        defined is None. Cases of unknown site count in ``overall`` only.
     """
     sites = sorted({row["site"] for row in rows} - {""})
     return {
@@ -74,14 +81,41 @@ def write_summary(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
 
 
 def _by_structure(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
+    metrics = [name for name in (rows[0] if rows else METRICS) if name not in _NAMES]
     return {
-        structure: {
-            metric: _statistics(row[metric] for row in rows if row["structure"] == structure) for metric in METRICS
-        }
-        for structure in STRUCTURES
+        structure: _summary([row for row in rows if row["structure"] == structure], metrics) for structure in STRUCTURES
     }
+
+
+def _summary(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    statistics = {metric: _statistics(row[metric] for row in rows) for metric in metrics}
+    return {**statistics, "detection": _detection(rows), "uncertainty_ranking": _uncertainty_ranking(rows)}
 
 
 def _statistics(values: Iterable[float]) -> dict[str, float | None]:
     known = [value for value in values if not math.isnan(value)]
     return {"n": len(known), "mean": fmean(known) if known else None, "median": median(known) if known else None}
+
+
+def _detection(rows: Sequence[Row]) -> dict[str, float | None]:
+    reference, detected, false = (sum(row[name] for row in rows) for name in DETECTION)
+    return {
+        "scans": len(rows),
+        "sensitivity": detected / reference if reference else None,
+        "false_positives_per_scan": false / len(rows) if rows else None,
+    }
+
+
+def _uncertainty_ranking(rows: Sequence[Row]) -> dict[str, float | None]:
+    pairs = [(row.get("uncertainty", math.nan), 1 - row["dice"]) for row in rows]
+    pairs = [pair for pair in pairs if not any(map(math.isnan, pair))]
+    if not pairs:
+        return {"n": 0, "rank_correlation": None, "aurc": None, "best_aurc": None}
+    uncertainty, risk = zip(*pairs, strict=True)
+    correlation, curve = rank_correlation(uncertainty, risk), risk_coverage(uncertainty, risk)
+    return {
+        "n": len(pairs),
+        "rank_correlation": None if math.isnan(correlation) else correlation,
+        "aurc": curve.area,
+        "best_aurc": curve.best_area,
+    }

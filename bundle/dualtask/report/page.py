@@ -49,6 +49,7 @@ def write_report(
     """
     # First, because the scans take long and a wrong path should not.
     curves = draw_curves(history) if history else []
+    means = _means(rows)
     render_page(
         output_path,
         _TEMPLATE,
@@ -57,8 +58,10 @@ def write_report(
         colours=STRUCTURE_COLOURS,
         overlays={case_name(case["image"]): _overlays(case, predictions_dir, postfix) for case in cases},
         rows=rows,
-        means=_means(rows),
-        tolerance_mm=SURFACE_TOLERANCE_MM,
+        means=means,
+        tolerances=_tolerances(rows),
+        calibrated=any(row["metrics"]["calibration_error"]["n"] for row in means),
+        ranked=any(row["metrics"]["uncertainty_ranking"]["n"] for row in means),
         curves=curves,
         provenance=provenance or {},
     )
@@ -71,8 +74,16 @@ def _overlays(case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], 
     return draw_overlays(case_name(case["image"]), scan, reference, prediction)
 
 
+def _tolerances(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Column -> tolerance in words, for each surface Dice of the table, the smallest first."""
+    names = {name: name.removeprefix("surface_dice_").removesuffix("mm") for name in (rows[0] if rows else ())}
+    further = {name: float(mm) for name, mm in names.items() if name.startswith("surface_dice_")}
+    tolerances = sorted({"surface_dice": SURFACE_TOLERANCE_MM, **further}.items(), key=lambda item: item[1])
+    return {name: f"{mm:g} mm" for name, mm in tolerances}
+
+
 def _means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Table rows of the means: each site, then all cases."""
+    """Table rows of the summary: each site, then all cases."""
     summary = summarise(rows)
     groups = {**summary["sites"], "all cases": summary["overall"]}
     return [

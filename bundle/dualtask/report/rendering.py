@@ -31,7 +31,10 @@ def render_page(output_path: str | os.PathLike[str], template: str, **values: An
 
 def number(value: float | None, digits: int) -> str:
     """Write a score; one that is not defined is a dash."""
-    return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    if value is None or math.isnan(value):
+        return "\N{EN DASH}"
+    # The sum makes 0 of -0.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _percent(value: float | None) -> str:

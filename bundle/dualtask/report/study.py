@@ -6,50 +6,84 @@ import argparse
 import base64
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from scipy.stats import spearmanr
-
 from dualtask.errors import InputError, print_input_errors_as_one_sentence
-from dualtask.evaluation.statistics import Comparison, Interval, case_means, compare, mean_interval
+from dualtask.evaluation import case_name, read_label_maps
+from dualtask.evaluation.statistics import case_means
 from dualtask.files import write_atomically
-from dualtask.report.colours import LINE_COLOURS
-from dualtask.report.pictures import Picture, embed
+from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.overlays import draw_overlays
+from dualtask.report.pictures import Picture
 from dualtask.report.rendering import number, render_page
+from dualtask.report.study_plots import draw_box_plots, draw_risk_coverage
+from dualtask.report.study_tables import (
+    Rows,
+    Table,
+    compare_dice,
+    comparison_table,
+    score_table,
+    site_table,
+    trust_table,
+    verdicts,
+    with_reference,
+)
+from dualtask.scans import decathlon_datalist
+from dualtask.scans.reading import read_volume
 from dualtask.structures import STRUCTURES
-from dualtask.studies.plan import Study, read_study
-
-Rows = Sequence[Mapping[str, Any]]
-
-_HEADER = ("variant", "seeds", "cases", "Dice", "surface Dice", "HD95 mm", "difference of Dice", "p (Holm)", "effect")
+from dualtask.studies.plan import Run, Study, Variant, read_study
 
 
-def write_study_report(study: Study, cases: Path, output_dir: Path, reference: str, synthetic: bool) -> None:
+@dataclass(frozen=True)
+class StructureReport:
+    """What the report says about one structure; ``overlays`` are the slices of some cases, by their captions."""
+
+    verdicts: list[str]
+    tables: list[Table]
+    plots: list[Picture]
+    overlays: Mapping[str, list[Picture]]
+
+
+def write_study_report(
+    study: Study,
+    cases: Path,
+    output_dir: Path,
+    reference: str,
+    synthetic: bool,
+    dataset_dir: str | os.PathLike[str] | None = None,
+) -> None:
     """Write ``report.html``, ``table.md``, one ``<structure>.png`` each and a copy of ``cases.csv``.
 
     Args:
         study: what was compared.
-        cases: ``cases.csv`` of the study's runs.
+        cases: ``cases.csv`` of the study, in the folder of its runs.
         output_dir: folder of the files.
         reference: variant that the others are compared with.
         synthetic: whether the scans are computed; the page and the table then say so.
+        dataset_dir: Decathlon folder of the scans; the page then shows the worst, the median and the best case of the
+            reference variant, from the masks in the folder of the runs.
 
     Raises:
-        InputError: the table is absent or lacks the reference variant.
+        InputError: the table is absent or lacks the reference variant, or a scan or mask is refused.
     """
     if not cases.is_file():
         raise InputError(f"{cases} does not exist: run the study first.")
     with cases.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    variants = [variant.name for variant in study.variants if any(row["variant"] == variant.name for row in rows)]
-    if reference not in variants:
+    variants = [variant for variant in study.variants if any(row["variant"] == variant.name for row in rows)]
+    by_name = {variant.name: variant for variant in variants}
+    if reference not in by_name:
         raise InputError(f"{cases} has no finished run of the variant {reference}: run it, or name another reference.")
-    tables = {structure: _table(_of(rows, structure), variants, reference) for structure in STRUCTURES}
-    plots = {structure: _box_plots(_of(rows, structure), variants, structure) for structure in STRUCTURES}
-    ranking = [_ranking(_of(rows, structure), variant, structure) for structure in STRUCTURES for variant in variants]
+    structures = {}
+    # No row where the sites of the study do not annotate a structure.
+    for structure in (structure for structure in STRUCTURES if any(row["structure"] == structure for row in rows)):
+        own = [row for row in rows if row["structure"] == structure]
+        examples = _examples(own, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
+        structures[structure] = _report(own, list(by_name), reference, structure, examples)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
     provenance = _provenance(study, [json.loads(run.read_text()) for run in runs])
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -60,81 +94,59 @@ def write_study_report(study: Study, cases: Path, output_dir: Path, reference: s
         synthetic=synthetic,
         description=study.description,
         reference=reference,
-        tables=tables,
-        plots=plots,
-        ranking=ranking,
+        structures=structures,
+        colours=STRUCTURE_COLOURS,
         provenance=provenance,
     )
-    markdown = _markdown(study, tables, provenance, synthetic)
+    markdown = _markdown(study, structures, provenance, synthetic)
     write_atomically(output_dir / "table.md", lambda temporary: temporary.write_text(markdown))
-    write_atomically(output_dir / "cases.csv", lambda temporary: temporary.write_text(cases.read_text()))
-    for structure, plot in plots.items():
-        image = base64.b64decode(plot.uri.split(",")[1])
+    if output_dir.resolve() != cases.parent.resolve():
+        write_atomically(output_dir / "cases.csv", lambda temporary: temporary.write_text(cases.read_text()))
+    for structure, report in structures.items():
+        image = base64.b64decode(report.plots[0].uri.split(",")[1])
         write_atomically(output_dir / f"{structure}.png", lambda temporary, image=image: temporary.write_bytes(image))
 
 
-def _of(rows: Rows, structure: str) -> Rows:
-    return [row for row in rows if row["structure"] == structure]
+def _report(
+    rows: Rows,
+    variants: Sequence[str],
+    reference: str,
+    structure: str,
+    overlays: Mapping[str, list[Picture]],
+) -> StructureReport:
+    comparisons = compare_dice(rows, reference)
+    tables = [score_table(rows, variants), comparison_table(comparisons, reference)]
+    # At one site the table of the sites would say the first table again.
+    if len({row["test_site"] for row in rows}) > 1:
+        tables.append(site_table(rows, variants))
+    tables.append(trust_table(rows, variants))
+    curves = draw_risk_coverage(rows, variants, structure)
+    plots = [draw_box_plots(rows, variants, structure), *([curves] if curves else [])]
+    return StructureReport(verdicts(comparisons, reference), tables, plots, overlays)
 
 
-def _table(rows: Rows, variants: Sequence[str], reference: str) -> list[dict[str, Any]]:
-    means = {metric: case_means(rows, metric) for metric in ("dice", "surface_dice", "hausdorff95_mm")}
-    differences = {comparison.variant: comparison for comparison in compare(rows, "dice", reference)}
-    table = []
-    for variant in variants:
-        dice, surface, hausdorff = (
-            mean_interval(list(of_variant.get(variant, {}).values())) for of_variant in means.values()
-        )
-        seeds = {row["seed"] for row in rows if row["variant"] == variant}
-        cells = [str(len(seeds)), str(dice.n), _interval(dice), _interval(surface), _interval(hausdorff, digits=1)]
-        table.append({"variant": variant, "cells": cells + _comparison(differences.get(variant))})
-    return table
-
-
-def _interval(interval: Interval, digits: int = 3) -> str:
-    mean, low, high = (number(value, digits) for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]"
-
-
-def _comparison(comparison: Comparison | None) -> list[str]:
-    if comparison is None:
-        return [number(None, 0)] * 3
-    p = "< 0.001" if comparison.p_holm < 0.001 else number(comparison.p_holm, 3)
-    return [_interval(comparison.difference), p, number(comparison.effect, 2)]
-
-
-def _ranking(rows: Rows, variant: str, structure: str) -> dict[str, Any]:
-    own = [row for row in rows if row["variant"] == variant]
-    dice, uncertainty = (case_means(own, column).get(variant, {}) for column in ("dice", "uncertainty"))
-    shared = sorted(dice.keys() & uncertainty.keys())
-    pairs = [(uncertainty[case], 1 - dice[case]) for case in shared]
-    varied = len(pairs) > 2 and all(len(set(column)) > 1 for column in zip(*pairs, strict=True))
-    correlation = float(spearmanr(*zip(*pairs, strict=True)).statistic) if varied else None
-    return {"variant": variant, "structure": structure, "n": len(pairs), "correlation": correlation}
-
-
-def _box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Picture:
-    sites = sorted({row["test_site"] for row in rows})
-    inches = 2 + 1.1 * len(variants) * max(1, len(sites) / 2)
-    figure = Figure(figsize=(inches, 4.2), dpi=110, layout="constrained")
-    axes = figure.add_subplot(ylabel=f"Dice of the {structure}", ylim=(-0.02, 1.02))
-    width = 0.8 / len(sites)
-    for index, (site, colour) in enumerate(zip(sites, LINE_COLOURS[1:], strict=False)):
-        means = case_means([row for row in rows if row["test_site"] == site], "dice")
-        values = [list(means.get(variant, {}).values()) for variant in variants]
-        positions = [place + (index - (len(sites) - 1) / 2) * width for place in range(len(variants))]
-        boxes = axes.boxplot(
-            values, positions=positions, widths=0.85 * width, patch_artist=True, showmeans=True, manage_ticks=False
-        )
-        for box in boxes["boxes"]:
-            box.set(facecolor=colour, alpha=0.5)
-        axes.plot([], [], "s", color=colour, alpha=0.5, label=f"{site}, not seen in training")
-    axes.set_xticks(range(len(variants)), [variant.replace("_", "\n") for variant in variants], fontsize=8)
-    axes.grid(axis="y", alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, fontsize="small", frameon=False)
-    caption = f"Dice of the {structure} by variant and unseen site: quartiles over cases, triangle: mean."
-    return embed(figure, alt=caption, caption=caption)
+def _examples(
+    rows: Rows, variant: Variant, folder: Path, dataset_dir: str | os.PathLike[str]
+) -> dict[str, list[Picture]]:
+    """Slices of the worst, the median and the best case of a variant, by Dice over seeds, as its first seed did it."""
+    own = [row for row in with_reference(rows) if row["variant"] == variant.name]
+    means = case_means(own, "dice").get(variant.name, {})
+    ranked = sorted(means, key=means.__getitem__)
+    if not ranked:
+        return {}
+    cases = {case_name(case["image"]): case for case in decathlon_datalist(dataset_dir)}
+    examples = {}
+    for words, place in (("Worst", 0), ("Median", len(ranked) // 2), ("Best", -1)):
+        site, name = ranked[place]
+        if name not in cases:
+            raise InputError(f"{dataset_dir} has no case {name}: give the folder that the study was run on.")
+        seeds = {int(row["seed"]): row for row in own if (row["test_site"], row["case"]) == (site, name)}
+        seed, row = min(seeds.items())
+        maps = read_label_maps(cases[name], folder / Run(variant, site, seed).name)
+        mean, shown = number(means[site, name], 3), number(float(row["dice"]), 3)
+        caption = f"{words}: {name} ({site}), Dice {mean} over seeds; shown is seed {seed} with {shown}"
+        examples[caption] = draw_overlays(name, read_volume(cases[name]["image"]), *maps)
+    return examples
 
 
 def _provenance(study: Study, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -149,15 +161,16 @@ def _provenance(study: Study, records: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def _markdown(
-    study: Study, tables: Mapping[str, list[dict[str, Any]]], provenance: Mapping[str, str], synthetic: bool
+    study: Study, structures: Mapping[str, StructureReport], provenance: Mapping[str, str], synthetic: bool
 ) -> str:
     lines = [study.description, ""]
     if synthetic:
         lines += ["**Synthetic scans; no statement about patients.**", ""]
-    for structure, table in tables.items():
-        lines += [f"### {structure.capitalize()}", "", f"| {' | '.join(_HEADER)} |", "|---" * len(_HEADER) + "|"]
-        lines += [f"| {' | '.join([row['variant'], *row['cells']])} |" for row in table]
-        lines.append("")
+    for structure, report in structures.items():
+        lines += [f"### {structure.capitalize()}", "", *(f"- {sentence}" for sentence in report.verdicts), ""]
+        for table in report.tables:
+            lines += [f"{table.title}:", "", f"| {' | '.join(table.header)} |", "|---" * len(table.header) + "|"]
+            lines += [*(f"| {' | '.join(row)} |" for row in table.rows), ""]
     lines += [f"- {name}: {value}" for name, value in provenance.items()]
     return "\n".join(lines) + "\n"
 
@@ -169,11 +182,17 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, required=True, help="cases.csv that the study wrote")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--reference", default="full", help="variant that the others are compared with")
+    parser.add_argument("--dataset_dir", type=Path, help="folder of the scans, to show the worst, median and best case")
     parser.add_argument("--synthetic", action="store_true", help="the scans are computed")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     write_study_report(
-        read_study(arguments.study), arguments.cases, arguments.output_dir, arguments.reference, arguments.synthetic
+        read_study(arguments.study),
+        arguments.cases,
+        arguments.output_dir,
+        arguments.reference,
+        arguments.synthetic,
+        arguments.dataset_dir,
     )
     print("The report is at", arguments.output_dir / "report.html")
 

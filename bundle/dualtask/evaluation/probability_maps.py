@@ -1,0 +1,71 @@
+"""Reads what inference leaves beside the label maps: probabilities, and one uncertainty for each scan."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import MetaTensor, NibabelReader
+from monai.transforms import LoadImage
+
+from dualtask.errors import InputError
+from dualtask.evaluation.label_maps import prediction_path
+from dualtask.scans.reading import DAMAGED
+from dualtask.scans.voxels import check_grid
+from dualtask.structures import STRUCTURES
+
+_SCAN_TABLE = "scans.csv"
+_ROUNDING = 1e-3
+"""By which interpolation may leave [0, 1]."""
+
+
+def read_probabilities(
+    case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], reference: MetaTensor
+) -> torch.Tensor | None:
+    """Probability maps ``<case>_probability.nii.gz`` of a case.
+
+    Args:
+        case: with the path ``image``.
+        predictions_dir: folder of the maps.
+        reference: [1, X, Y, Z] with affine, on the grid that the maps must have.
+
+    Returns:
+        float32 [2, X, Y, Z], one channel for each of ``STRUCTURES``, or None where there is no such file.
+
+    Raises:
+        InputError: the file is damaged, has other channels, other values than [0, 1] or lies on another grid.
+    """
+    path = prediction_path(case["image"], predictions_dir, "probability")
+    if not path.exists():
+        return None
+    try:
+        maps = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=NibabelReader())
+    except DAMAGED as error:
+        raise InputError(f"{path} cannot be read to its end, it is damaged: run the inference again.") from error
+    if len(maps) != len(STRUCTURES) or not bool((torch.abs(maps - 0.5) <= 0.5 + _ROUNDING).all()):
+        raise InputError(f"{path} is no probability of {' and '.join(STRUCTURES)}: run the inference again.")
+    check_grid(maps[:1], reference, str(path), f"the label {case['label']}")
+    return maps.as_tensor()
+
+
+def read_scan_uncertainties(predictions_dir: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
+    """Case -> structure -> uncertainty of ``scans.csv``, empty where there is no such file.
+
+    Raises:
+        InputError: the file is not the one that inference writes.
+    """
+    path = Path(predictions_dir) / _SCAN_TABLE
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {
+                row["case"]: {name: float(row[f"uncertainty_{name}"]) for name in STRUCTURES}
+                for row in csv.DictReader(file)
+            }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not the table of scans of an inference: run the inference again.") from error
