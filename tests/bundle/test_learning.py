@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dualtask.distances import SmoothHeaviside
-from dualtask.engines import PrepareTwoViews
+from dualtask.engines import PrepareViews
 from dualtask.inferers import HeadsInferer
 from dualtask.losses import (
     Classification,
@@ -57,12 +57,12 @@ def test_in_two_epochs_every_term_falls():
     nn.init.normal_(network.classification.weight)
     loss = DualTaskLoss(terms, dict.fromkeys(terms, 1.0))
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    two_views, heads_of, batch = PrepareTwoViews(AcquisitionView()), HeadsInferer(), crop()
+    prepare, heads_of, batch = PrepareViews([AcquisitionView()] * 2), HeadsInferer(), crop()
     epochs = []
     for _ in range(2):
         steps = []
         for _ in range(10):
-            views, targets = two_views(batch, torch.device("cpu"), False)
+            views, targets = prepare(batch, torch.device("cpu"), False)
             optimiser.zero_grad()
             loss(heads_of(views, network), targets).backward()
             optimiser.step()

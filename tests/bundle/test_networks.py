@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from monai.networks.nets import SegResNet
+from monai.networks.nets import DynUNet, SegResNet
 from torch import nn
 
-from dualtask.networks import DualTaskNet, ResidualUNet, SegResNetBackbone
+from dualtask.networks import DualTaskNet, DynUNetBackbone, ResidualUNet, SegResNetBackbone
 from dualtask.networks.fusion import memberships, nested
 from dualtask.networks.weight_standardisation import standardise
 
@@ -26,7 +26,7 @@ def test_the_paper_width_has_about_the_paper_size():
     assert parameters == pytest.approx(19.0e6, rel=0.1)
 
 
-@pytest.mark.parametrize("backbone", [ResidualUNet, SegResNetBackbone])
+@pytest.mark.parametrize("backbone", [ResidualUNet, SegResNetBackbone, DynUNetBackbone])
 @pytest.mark.parametrize("shape", [(16, 16, 16), (17, 23, 9), (8, 31, 20)])
 def test_any_size_of_image_gives_outputs_of_that_size(shape, backbone):
     image = torch.rand(2, 1, *shape)
@@ -48,6 +48,17 @@ def test_the_backbone_of_monai_differs_from_its_network_in_the_last_convolution_
     reference.conv_final = nn.Sequential(ours.out_norm, nn.ReLU())
     image = torch.rand(1, 1, 16, 16, 16)
     torch.testing.assert_close(ours.eval()(image)[0], reference.eval()(image))
+
+
+def test_the_network_of_nnunet_differs_from_monais_in_the_last_convolution_only():
+    torch.manual_seed(0)
+    ours = DynUNetBackbone(width=8)
+    reference = DynUNet(3, 1, 1, [3] * 4, [1, 2, 2, 2], [2] * 3, filters=[8, 16, 32, 64])
+    same = reference.load_state_dict(ours.state_dict(), strict=False)
+    assert not same.unexpected_keys
+    assert all(key.startswith(("output_block", "skip_layers")) for key in same.missing_keys)
+    image = torch.rand(1, 1, 16, 16, 16)
+    torch.testing.assert_close(ours(image)[0], reference.skip_layers(image))
 
 
 def test_gradient_checkpointing_gives_the_same_gradients_from_fewer_kept_activations():

@@ -1,5 +1,5 @@
 """How a batch becomes inputs and targets of MONAI's trainer."""
 
-from dualtask.engines.two_views import PrepareTwoViews
+from dualtask.engines.views import PrepareViews
 
-__all__ = ["PrepareTwoViews"]
+__all__ = ["PrepareViews"]

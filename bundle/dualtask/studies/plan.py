@@ -14,7 +14,7 @@ from dualtask.errors import InputError
 Settings = Mapping[str, Any]
 
 LOCALISER = "localiser"
-"""Name of the runs that train the localiser, which the variants of a fold and seed share."""
+"""Name of the runs that train the localiser, one for each site that is left out; all variants and seeds share it."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,14 @@ def read_study(path: str | os.PathLike[str]) -> Study:
 
 
 def plan_runs(study: Study) -> list[Run]:
-    """All runs, seed by seed so that an interrupted study has compared what it could; localisers before their users."""
-    runs: list[Run] = []
+    """All runs: the localisers, then seed by seed so that an interrupted study has compared what it could."""
+    runs = [localiser_of(study, site) for site in study.test_sites]
     for seed in sorted({seed for variant in study.variants for seed in variant.seeds}):
         for site in study.test_sites:
-            members = [variant for variant in study.variants if seed in variant.seeds]
-            runs += [Run(variant, site, seed) for variant in (None, *members)]
+            runs += [Run(variant, site, seed) for variant in study.variants if seed in variant.seeds]
     return runs
+
+
+def localiser_of(study: Study, test_site: str) -> Run:
+    """The run that trains the localiser of a fold, with the first seed of the study."""
+    return Run(None, test_site, min(seed for variant in study.variants for seed in variant.seeds))

@@ -24,7 +24,7 @@ from dualtask import bundle_root
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from dualtask.scans import decathlon_datalist
-from dualtask.studies.plan import Run, Settings, Study, plan_runs
+from dualtask.studies.plan import Run, Settings, Study, localiser_of, plan_runs
 from dualtask.studies.tracking import track
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, 
         threads: of each process.
 
     Returns:
-        ``cases.csv``: the rows of ``metrics.csv`` of all runs, with variant, test site, seed and scan uncertainty.
+        ``cases.csv``: the rows of ``metrics.csv`` of all runs, with variant, test site and seed.
 
     Raises:
         InputError: the data lack a site, a run was made with other settings, or a run failed (the others go on, and
@@ -109,7 +109,7 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
         overlays = [configs / "localiser.json", *study.overlays]
         return [_command("training", [configs / "train.json", *overlays], {**study.localiser_training, **training})]
     overlays = [*study.overlays, *run.variant.overlays]
-    localiser = folder / _localiser_of(run).name / weights.name
+    localiser = folder / localiser_of(study, run.test_site).name / weights.name
     inference = {**common, "weights": weights, "localiser_weights": localiser}
     evaluation = [configs / "inference.json", configs / "evaluate.json", *study.overlays]
     # What the run itself sets comes last: no study can bring the test site back.
@@ -119,10 +119,6 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
         _command("training", [configs / "train.json", *overlays], to_train),
         _command("evaluating", evaluation, to_infer),
     ]
-
-
-def _localiser_of(run: Run) -> Run:
-    return Run(None, run.test_site, run.seed)
 
 
 def _command(workflow: str, configs: Sequence[Path], settings: Settings) -> list[str]:
@@ -137,7 +133,7 @@ def _command(workflow: str, configs: Sequence[Path], settings: Settings) -> list
 
 def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: str, threads: int) -> None:
     output = folder / run.name
-    if run.variant and not (folder / _localiser_of(run).name / _FINISHED).is_file():
+    if run.variant and not (folder / localiser_of(study, run.test_site).name / _FINISHED).is_file():
         raise InputError(f"{run.name} was not trained, because its localiser is not finished.")
     output.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": device}
@@ -167,13 +163,9 @@ def collect(study: Study, folder: Path) -> Path:
         output = folder / run.name
         if run.variant is None or not (output / _FINISHED).is_file():
             continue
-        with (output / "scans.csv").open() as file:
-            scans = {row.pop("case"): row for row in csv.DictReader(file)}
         with (output / "metrics.csv").open() as file:
-            for row in csv.DictReader(file):
-                uncertainty = scans[row["case"]][f"uncertainty_{row['structure']}"]
-                names = {"variant": run.variant.name, "test_site": run.test_site, "seed": str(run.seed)}
-                rows.append({**names, **row, "uncertainty": uncertainty})
+            names = {"variant": run.variant.name, "test_site": run.test_site, "seed": str(run.seed)}
+            rows += [{**names, **row} for row in csv.DictReader(file)]
     path = folder / "cases.csv"
 
     def write(temporary: Path) -> None:

@@ -48,6 +48,8 @@ def track(output_dir: Path, study: Study, run: Run, folder: Path, versions: Mapp
         if summary.is_file():
             for structure, metrics in json.loads(summary.read_text())["overall"].items():
                 for name, values in metrics.items():
-                    if values["mean"] is not None:
-                        client.log_metric(record, f"{structure}_{name}", values["mean"])
+                    measured = {name: values["mean"]} if "mean" in values else values
+                    for key, value in measured.items():
+                        if value is not None:
+                            client.log_metric(record, f"{structure}_{key}", value)
         client.set_terminated(record)

@@ -1,26 +1,25 @@
-"""Batch preparation for ``monai.engines.SupervisedTrainer``: two views of each crop, and their targets."""
+"""Batch preparation for ``monai.engines.SupervisedTrainer``: views of each crop, and their targets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 
 from dualtask.losses.targets import Targets
-from dualtask.views.view import View
 
 
-class PrepareTwoViews:
-    """Makes two views of every crop on the device of training (arXiv 2505.01644, output-space self-supervision).
+class PrepareViews:
+    """Makes views of every crop on the device of training (arXiv 2505.01644, output-space self-supervision: two).
 
     Args:
-        view: generator of views.
+        views: one generator for each view; terms of consistency need two.
     """
 
-    def __init__(self, view: View) -> None:
-        self.view = view
+    def __init__(self, views: Sequence[Callable[[torch.Tensor], torch.Tensor]]) -> None:
+        self.views = views
 
     def __call__(
         self, batch: Mapping[str, torch.Tensor], device: torch.device, non_blocking: bool, **to_kwargs: Any
@@ -32,8 +31,8 @@ class PrepareTwoViews:
                 [B, 2, X, Y, Z], ``label_sites`` [B, 1, x, y, z] and ``annotated`` [B, 2].
 
         Returns:
-            the views [2B, 1, X, Y, Z], first views first, and the targets of each, as plain tensors: meta data is of
-            no use behind the transforms and slows every operation down.
+            the V views [V B, 1, X, Y, Z], first views first, and the targets of each, as plain tensors: meta data is
+            of no use behind the transforms and slows every operation down.
         """
 
         def to_device(key: str) -> torch.Tensor:
@@ -43,4 +42,5 @@ class PrepareTwoViews:
 
         image = to_device("image")
         targets = (to_device(key) for key in ("label", "label_distance", "label_sites", "annotated"))
-        return torch.cat([self.view(image), self.view(image)]), Targets(*(torch.cat([t, t]) for t in targets))
+        count = len(self.views)
+        return torch.cat([view(image) for view in self.views]), Targets(*(torch.cat([t] * count) for t in targets))
