@@ -9,18 +9,16 @@ import torch
 from monai.inferers import Inferer
 from torch import nn
 
+from dualtask.inferers.precision import autocast
 from dualtask.networks.dual_task_net import DualTaskNet
 from dualtask.networks.heads import Heads
 
 
 class HeadsInferer(Inferer):
-    """Forward pass of training: all heads on a crop, under bf16 autocast.
-
-    bf16 keeps the range of fp32, so neither a gradient scaler nor a second code path for the CPU is needed.
-    """
+    """Forward pass of training: all heads on a crop, in bf16 where the processor has it."""
 
     def __call__(self, inputs: torch.Tensor, network: DualTaskNet, *args: Any, **kwargs: Any) -> Heads:
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        with autocast(inputs.device):
             return network.heads(inputs)
 
 
@@ -33,11 +31,14 @@ def head_outputs(image: torch.Tensor, network: nn.Module, flips: Sequence[Sequen
         flips: mirror images to average over beside the image itself, each named by its spatial axes (0, 1, 2).
 
     Returns:
-        [B, 4, X, Y, Z]: probability of pancreas and lesion, then distance / truncation distance of both.
+        float32 [B, 4, X, Y, Z]: probability of pancreas and lesion, then distance / truncation distance of both. The
+        network computes in bf16 where the processor has it.
     """
     total = torch.zeros(())
     for flip in ((), *flips):
         axes = [axis + 2 for axis in flip]
-        heads = network.heads(image.flip(axes))
-        total = total + torch.cat([torch.sigmoid(heads.logits), heads.distance], dim=1).flip(axes)
+        with autocast(image.device):
+            heads = network.heads(image.flip(axes))
+        outputs = torch.cat([torch.sigmoid(heads.logits.float()), heads.distance.float()], dim=1)
+        total = total + outputs.flip(axes)
     return total / (1 + len(flips))

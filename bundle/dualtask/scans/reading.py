@@ -58,11 +58,14 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
     try:
         # A reader given with the call is the only one: a reader of the constructor falls back on others, which may
         # take a damaged file.
-        return LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
+        volume = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
     except InputError:
         raise
     except DAMAGED as error:
         raise InputError(f"{path} cannot be read to its end, it is damaged: copy or export it again.") from error
+    # MONAI's readers state the shape of the file, which may have further axes or another order.
+    volume.meta["spatial_shape"] = tuple(volume.shape[1:])
+    return volume
 
 
 class LoadScand(MapTransform):

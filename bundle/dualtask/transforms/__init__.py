@@ -4,11 +4,14 @@ from dualtask.transforms.annotated import AnnotatedStructures
 from dualtask.transforms.contrast_sites import ContrastSitesd
 from dualtask.transforms.downsample import Downsampled
 from dualtask.transforms.maps import LabelMapd, SplitMapsd
+from dualtask.transforms.scan_grid import BoxIntoScand, BoxToScanGridd
 from dualtask.transforms.signed_distance import SignedDistanced
 from dualtask.transforms.structure_masks import StructureMasksd
 
 __all__ = [
     "AnnotatedStructures",
+    "BoxIntoScand",
+    "BoxToScanGridd",
     "ContrastSitesd",
     "Downsampled",
     "LabelMapd",
