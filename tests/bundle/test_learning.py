@@ -20,7 +20,7 @@ from dualtask.losses import (
     Regression,
     SlicePresence,
 )
-from dualtask.networks import DualTaskNet, ResidualUNet
+from dualtask.networks import AllHeads, DualTaskNet, ResidualUNet
 from dualtask.transforms import ContrastSitesd, SignedDistanced
 from dualtask.views import AcquisitionView
 
@@ -64,7 +64,7 @@ def test_in_two_epochs_every_term_falls():
         for _ in range(10):
             views, targets = prepare(batch, torch.device("cpu"), False)
             optimiser.zero_grad()
-            loss(heads_of(views, network), targets).backward()
+            loss(heads_of(views, AllHeads(network)), targets).backward()
             optimiser.step()
             steps.append(list(loss.values.values()))
         epochs.append(np.mean(steps, axis=0))

@@ -1,4 +1,4 @@
-"""Checkpoints that a killed process cannot damage."""
+"""Checkpoints that a killed process cannot damage; of several processes of a training the first writes them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
@@ -41,8 +42,7 @@ class BestCheckpoint:
         if evaluator.state.best_metric_epoch != evaluator.state.epoch:
             return
         if not self.saved and self.path.exists():
-            previous = self.path.with_stem(f"{self.path.stem}_previous")
-            write_atomically(previous, lambda temporary: shutil.copyfile(self.path, temporary))
+            _keep_previous(self.path)
         _save(self.save_dict, self.path)
         self.saved = True
         score = evaluator.state.best_metric
@@ -134,6 +134,12 @@ class LastCheckpoint:
         return {**self.save_dict, "trainer": engine, **scaler}
 
 
+@idist.one_rank_only()
+def _keep_previous(path: Path) -> None:
+    write_atomically(path.with_stem(f"{path.stem}_previous"), lambda temporary: shutil.copyfile(path, temporary))
+
+
+@idist.one_rank_only()
 def _save(objects: Mapping[str, Any], path: Path, **values: Any) -> None:
     state = {name: item.state_dict() for name, item in objects.items()}
     write_atomically(path, lambda temporary: torch.save({**state, **values}, temporary))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from dualtask.files import write_atomically
@@ -47,6 +48,10 @@ class TrainingHistory:
             epoch["validation"] = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
         self.epochs.append(epoch)
         self._validated = False
+        self._write()
+
+    @idist.one_rank_only()
+    def _write(self) -> None:
         write_atomically(self.path, lambda temporary: temporary.write_text(json.dumps(self.epochs, indent=1)))
 
     def state_dict(self) -> dict[str, Any]:

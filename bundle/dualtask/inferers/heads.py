@@ -1,4 +1,4 @@
-"""Forward passes that ask the dual-task network for its heads instead of their fusion."""
+"""Forward passes that give the heads of the dual-task network instead of their fusion."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from monai.inferers import Inferer
 from torch import nn
 
 from dualtask.inferers.precision import autocast
-from dualtask.networks.dual_task_net import DualTaskNet
 from dualtask.networks.heads import Heads
 
 
 class HeadsInferer(Inferer):
-    """Forward pass of training: all heads on a crop, in bf16 where the processor has it."""
+    """Forward pass of training in bf16 where the processor has it; the network is ``dualtask.networks.AllHeads``."""
 
-    def __call__(self, inputs: torch.Tensor, network: DualTaskNet, *args: Any, **kwargs: Any) -> Heads:
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Heads:
         with autocast(inputs.device):
-            return network.heads(inputs)
+            return network(inputs)
 
 
 def head_outputs(image: torch.Tensor, network: nn.Module, flips: Sequence[Sequence[int]] = ()) -> torch.Tensor:

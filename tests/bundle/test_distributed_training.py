@@ -1,0 +1,80 @@
+"""A training in several processes is the training of one process that sees the same scans."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
+KEYS = ["image", "label"]
+WITHOUT_CHANCE = {
+    # The paper's backbone has a dropout.
+    "network_def#backbone": {"_target_": "dualtask.networks.SegResNetBackbone", "width": 8},
+    "image_format": GRID,
+    "validate#crop#margin": [0, 0, 0],
+    "val_interval": 1,
+    "tracking_uri": "",
+    "views": ["$torch.nn.Identity()", "$torch.nn.Identity()"],
+    "train#dataset#data": "$@cases[0][:2]",
+    "train#dataloader#num_workers": 0,
+    "train#dataloader#shuffle": False,
+    "train#trainer#max_epochs": 3,
+    "train#crop#transforms": [
+        {"_target_": "SpatialPadd", "keys": KEYS, "spatial_size": "$@image_format['spatial_shape']"},
+        {"_target_": "CenterSpatialCropd", "keys": KEYS, "roi_size": "$@image_format['spatial_shape']"},
+        {"_target_": "SelectItemsd", "keys": [*KEYS, "annotated"]},
+    ],
+    "train#augmentation#transforms": [
+        {"_target_": "dualtask.transforms.StructureMasksd", "keys": "label"},
+        {
+            "_target_": "dualtask.transforms.SignedDistanced",
+            "keys": "label",
+            "spacing": "@grid_spacing",
+            "truncation": "$@pred_format['distance_truncation']",
+        },
+        {"_target_": "dualtask.transforms.ContrastSitesd", "keys": "label"},
+    ],
+}
+
+
+def train(bundle_root: Path, dataset: Path, folder: Path, launcher: list[str], overlays: list[dict | Path]) -> list:
+    """Train by the command; returns the history."""
+    configs = [bundle_root / "configs" / "train.json"]
+    for number, overlay in enumerate(overlays):
+        if isinstance(overlay, dict):
+            path = folder.with_name(f"{folder.name}_{number}.json")
+            path.write_text(json.dumps(overlay))
+            overlay = path
+        configs.append(overlay)
+    command = [*launcher, "-m", "monai.bundle", "run", "training", "--config_file", repr([*map(str, configs)])]
+    command += ["--meta_file", str(bundle_root / "configs" / "metadata.json")]
+    command += ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
+    for name, value in {"dataset_dir": dataset, "output_dir": folder, "ckpt_dir": folder}.items():
+        command += [f"--{name}", str(value)]
+    outcome = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False, env=os.environ)
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    return json.loads((folder / "history.json").read_text())
+
+
+def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_same_batch(
+    bundle_root, small_dataset, tmp_path
+):
+    alone = {**WITHOUT_CHANCE, "accumulation_steps": 2}
+    one = train(bundle_root, small_dataset, tmp_path / "one", [sys.executable], [alone])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    multi_gpu = bundle_root / "configs" / "multi_gpu_train.json"
+    two = train(bundle_root, small_dataset, tmp_path / "two", torchrun, [WITHOUT_CHANCE, multi_gpu])
+    assert [epoch["loss"] for epoch in two] == pytest.approx([epoch["loss"] for epoch in one], rel=1e-5)
+    assert one[-1]["loss"] < one[0]["loss"]
+    assert two[-1]["validation"] == pytest.approx(one[-1]["validation"], abs=1e-4)
+    expected, weights = (
+        torch.load(tmp_path / name / "model_last.pt", weights_only=True)["model"] for name in ("one", "two")
+    )
+    for name, values in expected.items():
+        torch.testing.assert_close(weights[name], values, atol=1e-4, rtol=1e-4, msg=name)
