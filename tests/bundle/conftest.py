@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,3 +38,20 @@ def workflow(bundle_root, tmp_path) -> Callable[..., ConfigWorkflow]:
         return built
 
     return build
+
+
+@pytest.fixture
+def bundle_command(bundle_root) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs one of MONAI's tools beside the bundle's package, as the Model Zoo's checks do."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "monai.bundle", *arguments],
+            cwd=bundle_root,
+            env={"PATH": "", "PYTHONPATH": str(bundle_root), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

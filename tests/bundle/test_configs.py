@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
-import torch
 
 from dualtask.phantom.sites import SITES
 
@@ -94,21 +91,8 @@ def test_the_shipped_weights_are_small_and_belong_to_the_declared_networks(bundl
     assert not built.parser.get_parsed_content("network").training
 
 
-def bundle_command(bundle_root, *arguments: str) -> subprocess.CompletedProcess:
-    """One of MONAI's tools, run beside the bundle's package as the Model Zoo's checks do."""
-    return subprocess.run(
-        [sys.executable, "-m", "monai.bundle", *arguments],
-        cwd=bundle_root,
-        env={"PATH": "", "PYTHONPATH": str(bundle_root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_verify_net_in_out_accepts_the_metadata(bundle_root):
+def test_verify_net_in_out_accepts_the_metadata(bundle_command):
     outcome = bundle_command(
-        bundle_root,
         "verify_net_in_out",
         "network_def",
         "--config_file=configs/inference.json",
@@ -118,26 +102,7 @@ def test_verify_net_in_out_accepts_the_metadata(bundle_root):
     assert outcome.returncode == 0, outcome.stderr[-2000:]
 
 
-def test_ckpt_export_writes_a_torchscript_that_gives_the_same_result(bundle_root, tmp_path, workflow, small_dataset):
-    path = tmp_path / "model.ts"
-    outcome = bundle_command(
-        bundle_root,
-        "ckpt_export",
-        "network_def",
-        f"--filepath={path}",
-        "--ckpt_file=models/model.pt",
-        "--config_file=configs/inference.json",
-        "--meta_file=configs/metadata.json",
-        "--key_in_ckpt=model",
-    )
-    assert outcome.returncode == 0, outcome.stderr[-2000:]
-    network = workflow("inference.json", workflow_type="infer", dataset_dir=str(small_dataset)).parser
-    image = torch.rand(1, 1, 24, 17, 16)
-    expected = network.get_parsed_content("network")(image)
-    torch.testing.assert_close(torch.jit.load(path)(image), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_verify_metadata_accepts_the_metadata(bundle_root, tmp_path):
+def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
     """The official schema lies behind a download; this one holds the fields that the bundle specification requires."""
     required = ["version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version", "task"]
     required += ["description", "authors", "copyright", "network_data_format", "changelog"]
@@ -145,7 +110,5 @@ def test_verify_metadata_accepts_the_metadata(bundle_root, tmp_path):
     properties = {"version": text, "changelog": {"type": "object", "additionalProperties": text}}
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps({"type": "object", "required": required, "properties": properties}))
-    outcome = bundle_command(
-        bundle_root, "verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}"
-    )
+    outcome = bundle_command("verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}")
     assert outcome.returncode == 0, outcome.stderr[-2000:]

@@ -1,0 +1,58 @@
+"""Exports of both stages, by MONAI's own commands, give on a real scan what the networks give."""
+
+from __future__ import annotations
+
+import onnxruntime
+import pytest
+import torch
+
+STAGES = {"network": "model.pt", "localiser": "localiser.pt"}
+SIDES = (80, 64, 48)
+
+
+@pytest.fixture(params=STAGES)
+def stage(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def case(workflow, shared_data, stage) -> tuple[torch.Tensor, torch.Tensor]:
+    """A part of a real scan as the network sees it, and the network's answer."""
+    scan = shared_data / "ct_torso_3mm.nii.gz"
+    parser = workflow("inference.json", workflow_type="infer", datalist=[str(scan)]).parser
+    image = parser.get_parsed_content("preprocessing")({"image": str(scan)})["image"].as_tensor()
+    start = [(have - want) // 2 for have, want in zip(image.shape[1:], SIDES, strict=True)]
+    middle = (slice(low, low + want) for low, want in zip(start, SIDES, strict=True))
+    image = image[(None, slice(None), *middle)].contiguous()
+    assert image.shape == (1, 1, *SIDES)
+    with torch.no_grad():
+        return image, parser.get_parsed_content(stage)(image)
+
+
+def export(bundle_command, tool: str, stage: str, path, *options: str) -> None:
+    outcome = bundle_command(
+        tool,
+        f"{stage}_def",
+        f"--filepath={path}",
+        f"--ckpt_file=models/{STAGES[stage]}",
+        "--config_file=configs/inference.json",
+        "--meta_file=configs/metadata.json",
+        "--key_in_ckpt=model",
+        *options,
+    )
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+
+
+def test_the_torchscript_gives_the_same_result(bundle_command, tmp_path, case, stage):
+    export(bundle_command, "ckpt_export", stage, tmp_path / "model.ts")
+    image, expected = case
+    torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_onnx_model_gives_the_same_result(bundle_command, tmp_path, case, stage):
+    shape = f"--input_shape={[1, 1, *SIDES]}".replace(" ", "")
+    export(bundle_command, "onnx_export", stage, tmp_path / "model.onnx", shape)
+    image, expected = case
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    torch.testing.assert_close(torch.from_numpy(result), expected, rtol=1e-3, atol=1e-4)
