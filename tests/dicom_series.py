@@ -45,3 +45,9 @@ def write_series(
         change(index, header)
         pydicom.dcmwrite(folder / f"{index:03d}.dcm", header, write_like_original=False)
     return folder
+
+
+def describe_patient_and_study(_: int, header: FileDataset) -> None:
+    """As ``change``: what every scanner writes of patient and study, and what objects derived of the series repeat."""
+    header.PatientBirthDate = header.PatientSex = header.StudyDate = header.StudyTime = header.AccessionNumber = ""
+    header.StudyID = header.ReferringPhysicianName = ""

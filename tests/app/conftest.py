@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -28,11 +27,9 @@ def bundle():
 @pytest.fixture(scope="session")
 def copied_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app and the bundle side by side as in the repository, so that a server may write beside them."""
-    root = tmp_path_factory.mktemp("repository")
-    made_by_use = shutil.ignore_patterns("__pycache__", "data", "eval", "model", "logs", "bin")
-    shutil.copytree(REPOSITORY / "bundle", root / "bundle", ignore=made_by_use)
-    shutil.copytree(APP, root / "apps" / "dualtask", ignore=made_by_use)
-    return root
+    from serving import copy_repository
+
+    return copy_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="session")

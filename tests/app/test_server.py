@@ -6,11 +6,8 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,29 +19,11 @@ import pytest
 import requests
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
+from serving import environment, finished, running_server, server_command, wait_until
+
+from lib.dicomweb.orthanc import free_port
 
 BROKEN = "broken"
-
-
-def server_command(repository: Path, studies: Path, port: int) -> list[str]:
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(repository / "apps" / "dualtask")]
-    return [*command, "--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """One thread per process, sessions in ``folder`` instead of the home directory, and scoring only when asked for."""
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
-        "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
-    }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -60,38 +39,9 @@ def studies(synthetic_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
 def server(copied_repository: Path, studies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server that was started with no option but the app and the studies."""
     folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    with open(folder / "log.txt", "w") as log:
-        process = subprocess.Popen(
-            server_command(copied_repository, studies, port),
-            cwd=folder,
-            env=environment(folder),
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: process.poll() is not None or answers(url), seconds=180)
-            assert process.poll() is None, (folder / "log.txt").read_text()
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
+    with running_server(copied_repository, studies, folder) as url:
+        yield url
     assert [entry.name for entry in folder.iterdir() if entry.name not in ("log.txt", "sessions")] == []
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/info/", timeout=5).ok
-    except requests.ConnectionError:
-        return False
-
-
-def wait_until(condition, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -102,16 +52,6 @@ def client(server: str, tmp_path: Path) -> MONAILabelClient:
 @pytest.fixture(scope="module")
 def model(bundle) -> str:
     return bundle.name
-
-
-def finished(client: MONAILabelClient, task: str = "train") -> dict:
-    """The task's record once it has ended."""
-
-    def status() -> dict:
-        return requests.get(f"{client.get_server_url()}/{task}/", timeout=10).json()
-
-    wait_until(lambda: status()["status"] not in ("SUBMITTED", "RUNNING"), seconds=300)
-    return status()
 
 
 def test_info_names_model_trainer_and_labels(client, model):

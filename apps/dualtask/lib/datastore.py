@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
-from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from lib.annotator import annotator
 
@@ -139,29 +137,3 @@ class StudyFolder(LocalDatastore):
     datalist = _one_at_a_time(LocalDatastore.datalist)
     status = _one_at_a_time(LocalDatastore.status)
     json = _one_at_a_time(LocalDatastore.json)
-
-
-class StudyArchive(DICOMWebDatastore, StudyFolder):
-    """Studies in a DICOMweb server, with their folder on this machine.
-
-    MONAI Label 0.8.5 goes on for two hours with the lists of series that it asked for first.
-    """
-
-    def check_known(self, image_id: str) -> None:
-        try:
-            super().check_known(image_id)
-        except ImageNotFoundException:
-            DICOMWebDatastore.list_images.cache.clear()
-            super().check_known(image_id)
-
-    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        self.check_known(image_id)
-        saved = super().save_label(image_id, label_filename, label_tag, label_info)
-        DICOMWebDatastore.get_labeled_images.cache.clear()
-        return saved
-
-    def remove_label(self, label_id: str, label_tag: str) -> None:
-        self._check_label(label_id, label_tag)
-        if label_tag == DefaultLabelTag.FINAL:
-            raise InputError(f"The final label of {label_id} lies in the DICOM server: delete its series there.")
-        super().remove_label(label_id, label_tag)

@@ -19,10 +19,11 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from openid_provider import PASSWORD, new_key, running_provider, token
+from serving import environment, server_command, wait_until
 from small_server import new_server
-from test_server import environment, free_port, server_command, wait_until
 
 from dualtask.errors import InputError
+from lib.dicomweb.orthanc import free_port
 
 
 @pytest.fixture(scope="module")

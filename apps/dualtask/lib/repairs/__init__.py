@@ -1,13 +1,23 @@
 """Repairs of MONAI Label 0.8.5 that no subclass of its tasks can make: one module per fault."""
 
 from lib.bundle import Bundle
-from lib.repairs import datastores, dcmqi, event_loop, segment_names, unknown_tasks
+from lib.repairs import (
+    datastores,
+    dcmqi,
+    dicom_proxy,
+    event_loop,
+    segmentation_objects,
+    unknown_tasks,
+    viewer,
+)
 
 
 def apply_repairs(bundle: Bundle) -> None:
     """Apply all repairs; applying them again, as POST /reload does, changes nothing."""
-    datastores.apply()
+    datastores.apply(bundle)
     dcmqi.apply()
+    dicom_proxy.apply()
     event_loop.apply()
+    segmentation_objects.apply(bundle)
     unknown_tasks.apply()
-    segment_names.apply(bundle)
+    viewer.apply()

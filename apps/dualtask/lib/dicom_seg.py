@@ -1,0 +1,167 @@
+"""Label maps as DICOM Segmentation objects (PS3.3, A.51), and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+from monai.data import MetaTensor
+from monai.transforms import ResampleToMatch
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
+from skimage.color import rgb2lab
+
+from dualtask.errors import InputError
+from dualtask.scans.dicom_series import series_slices
+from dualtask.scans.reading import read_volume
+from lib.bundle import Bundle
+
+_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+_ABNORMALITY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+
+_MEANINGS = {"pancreas": (_ANATOMY, codes.SCT.Pancreas), "lesion": (_ABNORMALITY, codes.SCT.Lesion)}
+"""Category and type of each structure."""
+
+_COLOURS = {"pancreas": (249, 180, 111), "lesion": (68, 230, 42)}
+"""Red, green, blue; those that OHIF's panel draws proposals in."""
+
+_TOLERANCE = 0.1
+"""Share of a voxel by which a segment's pixel may be off the voxel's centre: viewers round positions."""
+
+
+def is_segmentation(dataset: Dataset) -> bool:
+    """Whether a DICOM object is a segmentation."""
+    return dataset.get("SOPClassUID") == SegmentationStorage
+
+
+def structures_of(segmentation: Dataset, bundle: Bundle) -> dict[int, int]:
+    """Segment number -> value in a label map, of the segments whose label is one of the bundle's structures.
+
+    Viewers number segments as they like, OHIF in alphabetical order: the label alone says what a segment is.
+    """
+    described = {
+        int(segment.SegmentNumber): str(segment.SegmentLabel).strip().lower()
+        for segment in segmentation.get("SegmentSequence") or []
+    }
+    return {number: bundle.labels[name] for number, name in described.items() if name in bundle.labels}
+
+
+def read_segmentation(segmentation: Dataset, scan: Path, bundle: Bundle) -> MetaTensor:
+    """The label map of a segmentation on the grid of its scan.
+
+    Args:
+        segmentation: a binary or fractional one, with its pixels.
+        scan: NIfTI file of the series that it was drawn on.
+        bundle: says which segments count; where segments overlap the higher value does.
+
+    Returns:
+        uint8 [1, X, Y, Z] with the scan's affine.
+
+    Raises:
+        InputError: no segment has the label of a structure, the object is of another kind, or its pixels are no voxels
+            of the scan.
+    """
+    name = f"The segmentation {segmentation.get('SOPInstanceUID')}"
+    values = structures_of(segmentation, bundle)
+    if not values:
+        raise InputError(f"{name} has no segment called {' or '.join(bundle.labels)}: rename its segments.")
+    if segmentation.get("SegmentationType") not in ("BINARY", "FRACTIONAL"):
+        raise InputError(f"{name} is neither binary nor fractional: export it as binary.")
+    volume = read_volume(scan)
+    to_voxel = np.linalg.inv(volume.affine.numpy()) @ np.diag([-1.0, -1.0, 1.0, 1.0])  # from DICOM's LPS
+    label = np.zeros(volume.shape[1:], np.uint8)
+    for number, pixels, to_lps in _frames(segmentation):
+        if number not in values or not pixels.any():
+            continue
+        rows, columns = np.nonzero(pixels)
+        places = np.stack([columns, rows, np.zeros_like(rows), np.ones_like(rows)])
+        exact = (to_voxel @ to_lps @ places)[:3]
+        voxels = np.rint(exact).astype(int)
+        inside = ((voxels >= 0) & (voxels < np.array(label.shape)[:, None])).all()
+        if not inside or np.abs(exact - voxels).max() > _TOLERANCE:
+            raise InputError(f"{name} lies on another grid than its scan: draw it on the original series.")
+        index = tuple(voxels)
+        label[index] = np.maximum(label[index], values[number])
+    return MetaTensor(label[None], affine=volume.affine)
+
+
+def _frames(segmentation: Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Segment number, mask [rows, columns] and affine (column, row, 0, 1) -> mm (LPS) of each frame."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    pixels = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
+    least = segmentation.MaximumFractionalValue / 2 if segmentation.SegmentationType == "FRACTIONAL" else 0
+    for frame, mask in zip(segmentation.PerFrameFunctionalGroupsSequence, pixels, strict=True):
+
+        def group(name: str, frame: Dataset = frame) -> Dataset:
+            return (frame.get(name) or shared[name].value)[0]
+
+        orientation = np.array(group("PlaneOrientationSequence").ImageOrientationPatient, float)
+        row_distance, column_distance = map(float, group("PixelMeasuresSequence").PixelSpacing)
+        to_lps = np.eye(4)
+        to_lps[:3, 0] = orientation[:3] * column_distance
+        to_lps[:3, 1] = orientation[3:] * row_distance
+        to_lps[:3, 3] = np.array(group("PlanePositionSequence").ImagePositionPatient, float)
+        number = int(group("SegmentIdentificationSequence").ReferencedSegmentNumber)
+        yield number, mask > least, to_lps
+
+
+def write_segmentation(path: Path, series: Path, label: Path, bundle: Bundle, annotator: str | None = None) -> None:
+    """Write a label map as a segmentation of its series, with a segment for each structure, present or not.
+
+    Args:
+        path: of the DICOM file.
+        series: folder of the DICOM series that was labelled.
+        label: file of the label map, values 0 background, 1 pancreas, 2 lesion; brought to the grid of the series.
+        bundle: what made it, alone or before the annotator.
+        annotator: who corrected it; None for an automatic one.
+
+    Raises:
+        InputError: the series or the label cannot be used.
+    """
+    slices = [pydicom.dcmread(slice_, stop_before_pixels=True) for slice_ in series_slices(series)]
+    mask = ResampleToMatch(mode="nearest")(read_volume(label), read_volume(series))[0].numpy()
+    algorithm = hd.AlgorithmIdentificationSequence(bundle.name, codes.DCM.ArtificialIntelligence, bundle.version)
+    descriptions = [_description(name, value, algorithm, annotator) for name, value in bundle.labels.items()]
+    hd.seg.Segmentation(
+        source_images=slices,
+        pixel_array=mask.transpose(2, 1, 0).round().astype(np.uint8),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        series_instance_uid=hd.UID(),
+        series_number=300,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=bundle.name,
+        manufacturer_model_name=bundle.name,
+        software_versions=bundle.version,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        content_creator_name=_person_name(annotator) if annotator else None,
+        series_description=f"{bundle.name}, {'corrected' if annotator else 'automatic'}"[:64],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    ).save_as(path)
+
+
+def _person_name(annotator: str) -> str:
+    """One component, which the caret ends (PS3.5, 6.2.1)."""
+    return re.sub(r"[\\^=]", " ", annotator)[:64].strip() + "^"
+
+
+def _description(
+    name: str, value: int, algorithm: hd.AlgorithmIdentificationSequence, annotator: str | None
+) -> hd.seg.SegmentDescription:
+    category, kind = _MEANINGS[name]
+    description = hd.seg.SegmentDescription(
+        value, name, category, kind, "SEMIAUTOMATIC" if annotator else "AUTOMATIC", algorithm
+    )
+    lab = rgb2lab(np.array(_COLOURS[name]) / 255)
+    # PS3.3, C.10.7.1.1: L in [0, 100], a and b in [-128, 127], each as an unsigned 16-bit number.
+    shares = (lab + np.array([0, 128, 128])) / [100, 255, 255]
+    description.RecommendedDisplayCIELabValue = np.rint(shares * 65535).astype(int).tolist()
+    return description
