@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+from dualtask.errors import InputError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ENTRY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
@@ -13,12 +19,24 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     Args:
         path: the file; its folder is made if absent.
         write: writes to the temporary path that it is given (same folder and suffixes).
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise InputError(f"{path} cannot be written, the disk is full: free space on it.") from error
+        if error.errno in _NO_ENTRY:
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}): give a folder that you may write to."
+            ) from error
+        raise

@@ -35,6 +35,9 @@ _TILT_TOLERANCE = 1e-3
 _GRID_TOLERANCE = 1e-4
 """Direction cosines and mm of pixel spacing; scanners round them slice by slice."""
 
+_DIRECTION_TOLERANCE = 1e-3
+"""By which the products of direction cosines may differ from 0 and 1; scanners round them."""
+
 
 class SeriesReader(PydicomReader):
     """MONAI's reader of a folder, with the slices stacked by their position along the normal.
@@ -127,6 +130,12 @@ def _geometry(folder: Path, headers: list[pydicom.Dataset]) -> tuple[np.ndarray,
         raise InputError(f"{folder} has slices with a broken geometry: export the original CT again.") from error
     if not np.isfinite(np.hstack([positions, orientations, spacings])).all() or np.any(spacings <= 0):
         raise InputError(f"{folder} has slices with an impossible position or spacing: export it with its geometry.")
+    across, along = orientations[:, :3], orientations[:, 3:]
+    products = [np.sum(one * other, axis=1) for one, other in ((across, across), (along, along), (across, along))]
+    if np.abs(np.array(products) - [[1], [1], [0]]).max() > _DIRECTION_TOLERANCE:
+        raise InputError(
+            f"{folder} has slices whose orientation is no two perpendicular directions: export it with its geometry."
+        )
     if (
         len({(header.Rows, header.Columns) for header in headers}) > 1
         or np.abs(orientations - orientations[0]).max() > _GRID_TOLERANCE

@@ -22,6 +22,12 @@ NRRD = (".nrrd",)
 _NRRD_SPACES = ("left-posterior-superior", "right-anterior-superior")
 """The spaces that MONAI's reader turns into RAS rightly; it takes every other name as RAS without a word."""
 
+_FOREIGN_UNITS = {1: "metres", 3: "micrometres"}
+"""Units of length that a NIfTI header may state; readers take every number as mm without a word."""
+
+_SPACING_TOLERANCE = 0.01
+"""Share by which the spacing in a NIfTI header may differ from that in its affine; both are rounded."""
+
 
 def check_scans(paths: Sequence[str | os.PathLike[str]]) -> None:
     """Check a list of scans, so that a bad one is refused before any result is written.
@@ -72,7 +78,10 @@ def _check_nifti(path: Path) -> None:
         shape, affine = image.shape, image.affine
         # nibabel replaces a spacing of zero by 1 mm while loading: look at what the file says.
         with ImageOpener(path) as file:
-            zooms = np.asarray(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4], dtype=float)
+            header = type(image.header).from_fileobj(file, check=False)
+        zooms = np.asarray(header["pixdim"][1:4], dtype=float)
+        units = _FOREIGN_UNITS.get(int(header["xyzt_units"]) % 8)
+        oriented = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
         dtype = image.header.get_data_dtype()
     except (
         nib.filebasedimages.ImageFileError,
@@ -90,7 +99,17 @@ def _check_nifti(path: Path) -> None:
         raise InputError(f"{path} is shorter than its header says, it was cut off: copy it again.")
     if not np.all(np.isfinite(zooms)) or np.any(zooms <= 0):
         raise InputError(f"{path} has a voxel spacing of {zooms.tolist()} mm: export it with its true spacing.")
+    if units:
+        raise InputError(f"{path} states its geometry in {units}: export it in mm.")
+    if not oriented:
+        raise InputError(f"{path} states no orientation, left might be right: export it with its orientation.")
     check_affine(path, affine)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.allclose(spacing, zooms, rtol=_SPACING_TOLERANCE):
+        listed, other = (" x ".join(f"{side:g}" for side in sides) for sides in (zooms, spacing))
+        raise InputError(
+            f"{path} has a voxel spacing of {listed} mm in its header and of {other} mm in its affine: export it again."
+        )
 
 
 def _holds(path: Path, size: int) -> bool:
@@ -129,6 +148,8 @@ def _check_nrrd(path: Path) -> None:
 
 
 def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    if min(shape) < 1:
+        raise InputError(f"{path} states {_sides(shape)}, which cannot be: copy or export it again.")
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise InputError(f"{path} is a flat image of {_sides(shape)}: give the whole three-dimensional scan.")
     if int(np.prod(shape[3:])) != 1:

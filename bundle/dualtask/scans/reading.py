@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import zlib
 from collections.abc import Hashable, Mapping
@@ -56,6 +57,8 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
     # A trailing slash would leave results without a name.
     path = Path(os.path.abspath(path))
     try:
+        if path.is_file() and path.suffix.lower() == ".gz":
+            _check_sum(path)
         # A reader given with the call is the only one: a reader of the constructor falls back on others, which may
         # take a damaged file.
         volume = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
@@ -66,6 +69,17 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
     # MONAI's readers state the shape of the file, which may have further axes or another order.
     volume.meta["spatial_shape"] = tuple(volume.shape[1:])
     return volume
+
+
+def _check_sum(path: Path) -> None:
+    """Unpack a gzip file to its end, where its checksum is; nibabel stops at the last voxel and never compares it.
+
+    Raises:
+        OSError, EOFError, zlib.error: the file is damaged.
+    """
+    with gzip.open(path) as file:
+        while file.read(1 << 20):
+            pass
 
 
 class LoadScand(MapTransform):
