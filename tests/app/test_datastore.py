@@ -10,6 +10,7 @@ import pytest
 from monailabel.config import settings
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
+from dualtask.errors import InputError
 from lib.annotator import signed_in
 from lib.datastore import StudyFolder
 
@@ -138,3 +139,31 @@ def test_readers_see_all_studies_while_others_write_and_refresh(folder, label):
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(work, range(120))) == {32}
+
+
+def test_two_servers_on_one_folder_lose_no_label_and_see_each_other(folder, label):
+    for number in range(40):
+        (folder / f"study_{number}.nii.gz").write_bytes(b"scan")
+    stores = [StudyFolder(str(folder), extensions=["*.nii.gz"]) for _ in range(2)]
+
+    def save(number: int) -> None:
+        stores[number % 2].save_label(f"study_{number}", label, "final", {"client_id": f"reader {number % 2}"})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, range(40)))
+    for store in stores:
+        annotators = {store.get_label_info(f"study_{number}", "final")["annotator"] for number in range(40)}
+        assert annotators == {"reader 0", "reader 1"}
+        assert len(store.get_labeled_images()) == 40
+
+
+def test_what_a_kill_left_of_a_file_is_no_study(folder):
+    (folder / ".17.a.nii.gz").write_bytes(b"sc")
+    assert StudyFolder(str(folder), extensions=["*.nii.gz"]).list_images() == ["a", "b"]
+
+
+def test_damaged_list_is_told_in_a_sentence(store, folder, label):
+    store.save_label("a", label, "final", {})
+    (folder / "datastore_v2.json").write_text("{")
+    with pytest.raises(InputError, match="is damaged: remove it"):
+        StudyFolder(str(folder), extensions=["*.nii.gz"])

@@ -7,12 +7,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from monailabel.datastore.local import DataModel, LocalDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
@@ -23,19 +23,41 @@ _STATE_FOLDER = "dualtask"
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let one thread in, which sees what other processes saved."""
+
     @functools.wraps(method)
     def locked(self: StudyFolder, *args: Any, **options: Any) -> Any:
         with self.lock:
+            self._init_from_datastore_file()
             return method(self, *args, **options)
 
     return locked
+
+
+def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let one thread of one process in: between reading the list and writing it nobody else writes."""
+
+    @functools.wraps(method)
+    def locked(self: StudyFolder, *args: Any, **options: Any) -> Any:
+        with self.lock, self._folder_lock:
+            self._init_from_datastore_file()
+            return method(self, *args, **options)
+
+    return locked
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Tells a file from the one that it replaced, even if both were written in the same tick of the clock."""
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 class StudyFolder(LocalDatastore):
     """A folder of studies, in which requests of several threads and a kill at any moment leave whole records.
 
     MONAI Label 0.8.5 writes its list of labels and the labels themselves in place, and its threads empty the list while
-    others read it. What was removed stays in the list until a watcher of the folder notices.
+    others read it. What was removed stays in the list until a watcher of the folder notices, and of two servers on one
+    folder the one that saves later strikes what the other saved off the list.
 
     A label carries ``annotator`` and ``ts`` (seconds since 1970); an automatic one ``model`` instead of ``annotator``.
     """
@@ -43,6 +65,11 @@ class StudyFolder(LocalDatastore):
     def __init__(self, *args: Any, **options: Any) -> None:
         self.lock = threading.RLock()
         super().__init__(*args, **options)
+
+    @functools.cached_property
+    def _folder_lock(self) -> FileLock:
+        """Held by one process; the thread that holds it may take it again."""
+        return FileLock(self._lock_file)
 
     @property
     def state_dir(self) -> Path:
@@ -71,7 +98,7 @@ class StudyFolder(LocalDatastore):
         present = study.labels.get(tag) if study else None
         return tag != DefaultLabelTag.FINAL and (present is None or "model" in present.info)
 
-    @_one_at_a_time
+    @_alone
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         self.check_known(image_id)
         extension = self._to_id(os.path.basename(label_filename))[1]
@@ -80,19 +107,30 @@ class StudyFolder(LocalDatastore):
         if "model" not in info:
             info["annotator"] = annotator(info.get("client_id"))
         path = Path(self._datastore.label_path(label_tag)) / name
-        with FileLock(self._lock_file):
-            write_atomically(path, lambda temporary: shutil.copyfile(label_filename, temporary))
-            self._datastore.objects[image_id].labels[label_tag] = DataModel(info=info, ext=extension)
-            self._update_datastore_file(lock=False)
+        write_atomically(path, lambda temporary: shutil.copyfile(label_filename, temporary))
+        self._datastore.objects[image_id].labels[label_tag] = DataModel(info=info, ext=extension)
+        self._update_datastore_file()
         return image_id
 
-    @_one_at_a_time
+    @_alone
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        stem, extension = self._to_id(os.path.basename(image_filename))
+        image_id = image_id or stem
+        name = self._filename(image_id, extension)
+        path = Path(self._datastore.image_path()) / name
+        write_atomically(path, lambda temporary: shutil.copyfile(image_filename, temporary))
+        info = {**(image_info or {}), "ts": int(time.time()), "name": name}
+        self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=extension))
+        self._update_datastore_file()
+        return image_id
+
+    @_alone
     def remove_label(self, label_id: str, label_tag: str) -> None:
         self._check_label(label_id, label_tag)
         super().remove_label(label_id, label_tag)
         self.refresh()
 
-    @_one_at_a_time
+    @_alone
     def remove_image(self, image_id: str) -> None:
         super().remove_image(image_id)
         self.refresh()
@@ -107,27 +145,42 @@ class StudyFolder(LocalDatastore):
         self.check_known(image_id)
         return super().get_image_info(image_id)
 
-    @_one_at_a_time
+    def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
+        """Read the list if it changed; no lock is needed for a file that is replaced as a whole."""
+        path = Path(self._datastore_config_path)
+        with self.lock:
+            if not path.exists() or _identity(path) == self._config_ts:
+                return
+            identity = _identity(path)
+            try:
+                listed = LocalDatastoreModel.model_validate_json(path.read_text())
+            except ValueError as error:
+                raise InputError(
+                    f"{path} is damaged: remove it, and the labels themselves will be listed again."
+                ) from error
+            listed.base_path = self._datastore_path
+            self._datastore, self._config_ts = listed, identity
+
     def _update_datastore_file(self, lock: bool = True) -> None:
-        if lock:
-            with FileLock(self._lock_file):
-                self._update_datastore_file(lock=False)
-            return
         path = Path(self._datastore_config_path)
         text = self._datastore.model_dump_json(exclude={"base_path"}, indent=2)
-        write_atomically(path, lambda temporary: temporary.write_text(text))
-        self._config_ts = path.stat().st_mtime
+        with self.lock, self._folder_lock:
+            write_atomically(path, lambda temporary: temporary.write_text(text))
+            self._config_ts = _identity(path)
+
+    def _list_files(self, path: str, patterns: Collection[str]) -> dict[str, str]:
+        # What a kill leaves of a file that was being written begins with a dot.
+        found = super()._list_files(path, patterns)
+        return {name: file for name, file in found.items() if not name.startswith(".")}
 
     def _check_label(self, label_id: str, tag: str) -> None:
         self.check_known(label_id)
         if self._datastore.label(label_id, tag) is None:
             raise LabelNotFoundException(f"Study {label_id!r} has no label {tag!r}: ask for one that it has.")
 
-    refresh = _one_at_a_time(LocalDatastore.refresh)
-    _init_from_datastore_file = _one_at_a_time(LocalDatastore._init_from_datastore_file)
-    add_image = _one_at_a_time(LocalDatastore.add_image)
-    update_image_info = _one_at_a_time(LocalDatastore.update_image_info)
-    update_label_info = _one_at_a_time(LocalDatastore.update_label_info)
+    _reconcile_datastore = _alone(LocalDatastore._reconcile_datastore)
+    update_image_info = _alone(LocalDatastore.update_image_info)
+    update_label_info = _alone(LocalDatastore.update_label_info)
     get_image_uri = _one_at_a_time(LocalDatastore.get_image_uri)
     get_label_uri = _one_at_a_time(LocalDatastore.get_label_uri)
     get_labels_by_image_id = _one_at_a_time(LocalDatastore.get_labels_by_image_id)
