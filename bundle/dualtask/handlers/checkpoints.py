@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import shutil
 from collections.abc import Mapping
@@ -142,4 +143,7 @@ def _keep_previous(path: Path) -> None:
 @idist.one_rank_only()
 def _save(objects: Mapping[str, Any], path: Path, **values: Any) -> None:
     state = {name: item.state_dict() for name, item in objects.items()}
-    write_atomically(path, lambda temporary: torch.save({**state, **values}, temporary))
+    # PyTorch's writer hides a full disk behind errors of its own.
+    content = io.BytesIO()
+    torch.save({**state, **values}, content)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
