@@ -200,7 +200,7 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
             info = {**self._dicom_info(image_id), "ts": int(time.time()), "name": image_id + _LOCAL}
             shutil.rmtree(self._series_folder(image_id), ignore_errors=True)
             os.replace(series, self._series_folder(image_id))
-            with self.lock, FileLock(self._lock_file):
+            with self.lock, self._folder_lock:
                 os.replace(scan, Path(self._datastore.image_path()) / info["name"])
                 self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=_LOCAL))
                 self._update_datastore_file(lock=False)

@@ -16,6 +16,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
+from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from lib.annotator import annotator
 
