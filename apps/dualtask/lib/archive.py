@@ -201,6 +201,7 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
             shutil.rmtree(self._series_folder(image_id), ignore_errors=True)
             os.replace(series, self._series_folder(image_id))
             with self.lock, self._folder_lock:
+                self._init_from_datastore_file()
                 os.replace(scan, Path(self._datastore.image_path()) / info["name"])
                 self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=_LOCAL))
                 self._update_datastore_file(lock=False)
