@@ -17,7 +17,7 @@ EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/eval
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures check-site fetch-msd pictures serve clean
+.PHONY: help demo test lint format figures bench check-site fetch-msd pictures serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -77,6 +77,12 @@ pictures: $(VENV)/installed ## docs/images: what the method estimates, and its v
 		--datalist "['$(DEMO)/held_out/imagesTr/$(CASE).nii.gz']" --output_dir $(DEMO)/pictures
 	PYTHONPATH=bundle python benchmarks/method_pictures.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/pictures --case $(CASE) --output docs/images
+
+bench: $(VENV)/installed ## side-by-side measurements of speed (QUICK=1: a small scan, few repeats)
+	PYTHONPATH=bundle python benchmarks/precision.py $(if $(QUICK),--repeats 2)
+	PYTHONPATH=bundle python benchmarks/inference.py $(if $(QUICK),--shape 96 96 40 --rounds 1)
+	PYTHONPATH=bundle python benchmarks/training_step.py $(if $(QUICK),--steps 2)
+	PYTHONPATH=bundle python benchmarks/mask_to_distance.py
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
