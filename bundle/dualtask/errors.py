@@ -10,6 +10,10 @@ class InputError(ValueError):
     """What the user gave cannot be used. The message is one sentence: what is wrong with what, and what to do."""
 
 
+class StorageError(InputError):
+    """A file cannot be written: the disk is full or the folder not to be written to."""
+
+
 def find_input_error(error: BaseException | None) -> InputError | None:
     """Return the ``InputError`` in the chain of causes of ``error``, or None.
 

@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from dualtask.errors import InputError
+from dualtask.errors import StorageError
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Codes of the errors of a full disk."""
+
 _NO_ENTRY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -21,7 +23,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         write: writes to the temporary path that it is given (same folder and suffixes).
 
     Raises:
-        InputError: the disk is full, or the folder cannot be written to.
+        StorageError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
@@ -33,10 +35,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise InputError(f"{path} cannot be written, the disk is full: free space on it.") from error
+        if error.errno in NO_ROOM:
+            raise StorageError(f"{path} cannot be written, the disk is full: free space on it.") from error
         if error.errno in _NO_ENTRY:
-            raise InputError(
+            raise StorageError(
                 f"{path} cannot be written ({error.strerror}): give a folder that you may write to."
             ) from error
         raise

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from battery import fixtures
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 APP = REPOSITORY / "apps" / "dualtask"
 sys.path.insert(0, str(APP))  # as MONAI Label does, so that `lib` is the app's
@@ -27,17 +29,10 @@ def bundle():
 @pytest.fixture(scope="session")
 def copied_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app and the bundle side by side as in the repository, so that a server may write beside them."""
-    from serving import copy_repository
-
-    return copy_repository(tmp_path_factory.mktemp("repository"))
+    return fixtures.copied_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="session")
 def synthetic_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small case of each of three sites, in the layout of the Medical Segmentation Decathlon."""
-    from dualtask.phantom.decathlon import write_decathlon
-    from dualtask.phantom.sites import SITES
-
-    folder = tmp_path_factory.mktemp("synthetic")
-    write_decathlon(folder, [SITES[name] for name in ("metro", "valley", "coastal")], cases_per_site=1, matrix=64)
-    return folder
+    return fixtures.synthetic_dataset(tmp_path_factory.mktemp("synthetic"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,17 +14,6 @@ import requests
 from monailabel.client import MONAILabelClient
 
 from lib.dicomweb.orthanc import free_port
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def copy_repository(root: Path) -> Path:
-    """Copy app and bundle side by side into a folder, without what their use made; returns the folder."""
-    made_by_use = shutil.ignore_patterns("__pycache__", "data", "eval", "model", "logs", "bin")
-    for folder in ("bundle", "apps/dualtask"):
-        shutil.copytree(REPOSITORY / folder, root / folder, ignore=made_by_use)
-    return root
-
 
 def server_command(repository: Path, studies: Path | str, port: int) -> list[str]:
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(repository / "apps" / "dualtask")]

@@ -7,15 +7,42 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from battery.faults import Tally, fill_the_disk, kill_at_every_step
 from battery.given import Accepted, Input
+from battery.interrupted import WORK
+from battery.server_faults import ServerFault
 from battery.trial import INPUTS, Outcome, try_input
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "robustness.md"
 
-_BEGIN, _END = "<!-- inputs: written by python -m battery -->", "<!-- end of inputs -->"
+_COLUMNS = ("kind", "input", "expected", "outcome", "upload", "sentence")
+
+_INTRODUCTION = """\
+# Damaged inputs, faults and what came of them
+
+Written by `PYTHONPATH=bundle:apps/dualtask:tests python -m battery`; all scans are synthetic. The tests of
+`tests/battery` try the same.
+"""
+
+_INPUTS = """\
+## Damaged and odd inputs
+
+Each is read as training, inference and the app read it. *As expected* means for what is accepted: each voxel
+has its value at its place in space; for what is refused: one sentence with the file's name and a remedy, and nothing
+written. *Upload* is what the app's gate does with the file; it keeps what can be read, also a file that is no CT, since
+labels come the same way, and the CT is refused when it is used.
+"""
+
+_FAULTS = """\
+## Faults
+
+A process is killed (`kill -9`) before each step that it takes on the disk, and again on a disk that is full at 0, 1,
+2, 4, ... bytes of a file. Then a new process looks: the old or the new state is there and whole, and the work can be
+done. Below, real servers are treated so. Power failures are not tried.
+"""
 
 
-def run() -> list[tuple[Input, Outcome]]:
+def tried_inputs() -> list[tuple[Input, Outcome]]:
     """Try every input, each in a folder of its own."""
     tried = []
     for given in INPUTS:
@@ -24,36 +51,56 @@ def run() -> list[tuple[Input, Outcome]]:
     return tried
 
 
-def write(tried: Sequence[tuple[Input, Outcome]]) -> None:
-    """Replace the part of the page that lists the inputs."""
-    before, _, rest = PAGE.read_text().partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    PAGE.write_text("\n".join([before + _BEGIN, "", *_lines(tried), "", _END]) + after)
+def tried_faults() -> list[tuple[str, Tally]]:
+    """Inject every fault into every kind of work."""
+    tried = []
+    for work in WORK:
+        for name, inject in (("kill -9", kill_at_every_step), ("disk full", fill_the_disk)):
+            with tempfile.TemporaryDirectory() as folder:
+                tried.append((f"{name} while {work.name}", inject(work, Path(folder))))
+    return tried
 
 
-def listed() -> list[str]:
-    """Names of the inputs that the page lists, in its order."""
-    part = PAGE.read_text().partition(_BEGIN)[2].partition(_END)[0]
-    rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| ")]
-    return [row[1] for row in rows if len(row) == len(_COLUMNS) and row[1] != _COLUMNS[1]]
+def page(
+    inputs: Sequence[tuple[Input, Outcome]], faults: Sequence[tuple[str, Tally]], servers: Sequence[ServerFault]
+) -> str:
+    """The page in Markdown."""
+    return "\n".join([_INTRODUCTION, _INPUTS, *_input_lines(inputs), "", _FAULTS, *_fault_lines(faults, servers), ""])
 
 
-_COLUMNS = ("kind", "input", "expected", "outcome", "upload", "sentence")
+def listed_inputs() -> list[str]:
+    """Names of the inputs that the committed page lists, in its order."""
+    rows = (line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| "))
+    kinds = {given.kind for given in INPUTS}
+    return [row[1] for row in rows if row[0] in kinds]
 
 
-def _lines(tried: Sequence[tuple[Input, Outcome]]) -> Iterator[str]:
+def _input_lines(tried: Sequence[tuple[Input, Outcome]]) -> Iterator[str]:
     count = Counter(isinstance(given.expected, Accepted) for given, _ in tried)
     wrong = sum(bool(outcome.faults) for _, outcome in tried)
     uploads = Counter(outcome.upload for _, outcome in tried)
-    yield f"**{len(tried)} inputs**: {count[True]} to be accepted, {count[False]} to be refused; **{wrong} went wrong**."
-    yield f"Of the files {uploads['kept'] + uploads['refused']} were uploaded too: {uploads['kept']} could be read and were kept, {uploads['refused']} were refused."
+    yield f"**{len(tried)} inputs, {wrong} went wrong.** {count[True]} must be accepted, {count[False]} refused."
+    yield f"At the upload {uploads['kept']} were kept and {uploads['refused']} refused."
     yield ""
     yield _row(_COLUMNS)
     yield "|---" * len(_COLUMNS) + "|"
     for given, outcome in tried:
-        expected = "accepted, same volume" if isinstance(given.expected, Accepted) else "refused"
-        actual = "; ".join(outcome.faults) or ("as expected")
+        expected = "accepted" if isinstance(given.expected, Accepted) else "refused"
+        actual = "; ".join(outcome.faults) or "as expected"
         yield _row((given.kind, given.name, expected, actual, outcome.upload, outcome.sentence))
+
+
+def _fault_lines(faults: Sequence[tuple[str, Tally]], servers: Sequence[ServerFault]) -> Iterator[str]:
+    injected = sum(tally.injected for _, tally in faults) + sum(fault.injected for fault in servers)
+    wrong = sum(len(tally.damaged) for _, tally in faults) + sum(len(fault.wrong) for fault in servers)
+    yield f"**{injected} faults, {wrong} times something lost or damaged.**"
+    yield ""
+    yield _row(("fault", "injected", "labels looked for", "lost or damaged"))
+    yield "|---|---|---|---|"
+    for name, tally in faults:
+        yield _row((name, str(tally.injected), "", "; ".join(tally.damaged) or "0"))
+    for fault in servers:
+        yield _row((fault.name, str(fault.injected), str(fault.labels), "; ".join(fault.wrong) or "0"))
 
 
 def _row(cells: Sequence[str]) -> str:

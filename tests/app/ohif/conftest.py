@@ -10,7 +10,8 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
-from serving import copy_repository, running_server
+from battery.fixtures import copied_repository
+from serving import running_server
 
 MATRIX = 64
 FLAGS = [
@@ -77,7 +78,7 @@ def orthanc(series, bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app and the bundle, to be written beside. Training does not change the weights: as good as before, they are
     published."""
-    root = copy_repository(tmp_path_factory.mktemp("repository"))
+    root = copied_repository(tmp_path_factory.mktemp("repository"))
     overlay = root / "bundle" / "configs" / "finetune.json"
     overlay.write_text(json.dumps({**json.loads(overlay.read_text()), "learning_rate": 0.0}))
     return root

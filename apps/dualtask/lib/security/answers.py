@@ -17,6 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from dualtask.errors import StorageError
+from dualtask.files import NO_ROOM
+
 
 def add_error_answers(app: FastAPI) -> None:
     """Let a server answer what MONAI Label 0.8.5 leaves to "500 Internal Server Error", and answer no path."""
@@ -34,6 +37,13 @@ def add_error_answers(app: FastAPI) -> None:
     def no_answer(request: Request, error: requests.RequestException) -> Response:
         return answer(unreachable())
 
+    def not_stored(request: Request, error: OSError | StorageError) -> Response:
+        if (refusal := refused_by_disk(error)) is None:
+            raise error
+        return answer(refusal)
+
+    app.add_exception_handler(StorageError, not_stored)
+    app.add_exception_handler(OSError, not_stored)
     app.add_exception_handler(HTTPException, failed)
     app.add_exception_handler(MONAILabelException, unknown)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -43,6 +53,15 @@ def add_error_answers(app: FastAPI) -> None:
 def answer(error: HTTPException) -> JSONResponse:
     """The answer to a request that failed."""
     return JSONResponse({"detail": without_paths(str(error.detail))}, error.status_code, error.headers)
+
+
+def refused_by_disk(error: OSError | StorageError) -> HTTPException | None:
+    """What is answered when a file cannot be written, None for an error of another kind."""
+    if isinstance(error, StorageError):
+        return HTTPException(507, str(error))
+    if error.errno in NO_ROOM:
+        return HTTPException(507, "The server's disk is full: free space on it.")
+    return None
 
 
 def unreachable() -> HTTPException:

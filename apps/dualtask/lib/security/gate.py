@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dualtask.errors import InputError
-from lib.security.answers import answer, unreachable
+from dualtask.errors import InputError, StorageError
+from lib.security.answers import answer, refused_by_disk, unreachable
 from lib.security.audit import AuditTrail
 from lib.security.checks import Request, check_request
 from lib.security.identity import LOCAL_USER, Provider, authenticate, role_of, visitor
@@ -80,10 +80,14 @@ class _Visit:
             await self._admit()
         except ClientDisconnect:
             return
-        except InputError as error:
-            await self._refuse(HTTPException(422, str(error)))
         except requests.RequestException:
             await self._refuse(unreachable())
+        except (OSError, StorageError) as error:
+            if (refusal := refused_by_disk(error)) is None:
+                raise
+            await self._refuse(refusal)
+        except InputError as error:
+            await self._refuse(HTTPException(422, str(error)))
         except HTTPException as error:
             await self._refuse(error)
         else:

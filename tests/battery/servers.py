@@ -1,0 +1,143 @@
+"""Real server processes on this machine, which can be killed and starved of disk."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import requests
+
+
+class Server:
+    """A server of the app on this machine.
+
+    Args:
+        repository: the app and the bundle side by side; trained weights are written beside the app.
+        studies: folder of scans.
+        folder: for its log and sessions.
+    """
+
+    def __init__(self, repository: Path, studies: Path, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(repository / "apps/dualtask")]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+            "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+        }
+        with (folder / "log.txt").open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, "--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_until_it_answers(self) -> None:
+        def answers() -> bool:
+            try:
+                return requests.get(f"{self.url}/info/", timeout=5).ok
+            except requests.ConnectionError:
+                return self.process.poll() is not None
+
+        wait_until(answers, seconds=180)
+        assert self.process.poll() is None, "the server did not start"
+
+    def kill(self) -> None:
+        """Kill -9, with the processes of its tasks."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    @contextmanager
+    def files_of_at_most(self, size: int) -> Iterator[None]:
+        """Let no file that the running server writes grow beyond so many bytes, as on a full disk."""
+        soft, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    def train(self, epochs: int) -> None:
+        """Start a training of the only model."""
+        (model,) = self._info()["models"]
+        requests.post(f"{self.url}/train/{model}", json={"max_epochs": epochs}, timeout=60).raise_for_status()
+
+    def score(self) -> None:
+        """Start the scoring of the studies."""
+        requests.post(f"{self.url}/scoring/scans", json={}, timeout=60).raise_for_status()
+
+    def training(self) -> dict[str, Any]:
+        """What the server says of the newest training."""
+        (stats,) = self._info()["train_stats"].values()
+        return stats["training"]
+
+    def _info(self) -> dict[str, Any]:
+        return requests.get(f"{self.url}/info/", timeout=60).json()
+
+    def ended(self, task: str) -> str:
+        """Status of a task once it has ended."""
+
+        def status() -> str:
+            return requests.get(f"{self.url}/{task}/", timeout=60).json()["status"]
+
+        wait_until(lambda: status() not in ("SUBMITTED", "RUNNING"), seconds=180)
+        return status()
+
+    def save_label(self, study: str, label: Path) -> requests.Response:
+        """Save a final label."""
+        with label.open("rb") as file:
+            parameters = {"image": study, "tag": "final"}
+            return requests.put(f"{self.url}/datastore/label", params=parameters, files={"label": file}, timeout=60)
+
+    def labelled(self) -> set[str]:
+        """Studies of which the server lists a final label."""
+        objects = requests.get(f"{self.url}/datastore/", params={"output": "all"}, timeout=60).json()["objects"]
+        return {study for study, entry in objects.items() if "final" in entry["labels"]}
+
+    def label(self, study: str) -> np.ndarray:
+        """Voxels of the final label, as a viewer gets it."""
+        answer = requests.get(f"{self.url}/datastore/label", params={"label": study, "tag": "final"}, timeout=60)
+        answer.raise_for_status()
+        return np.asarray(nib.Nifti1Image.from_bytes(gzip.decompress(answer.content)).dataobj)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Raises AssertionError when it takes longer."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+@contextmanager
+def started(repository: Path, studies: Path, folders: Sequence[Path]) -> Iterator[list[Server]]:
+    """Servers on one folder of studies, which are killed at the end if they still run."""
+    with ExitStack() as stack:
+        servers = []
+        for folder in folders:
+            servers.append(Server(repository, studies, folder))
+            stack.callback(servers[-1].kill)
+        for server in servers:
+            server.wait_until_it_answers()
+        yield servers
