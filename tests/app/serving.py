@@ -15,6 +15,7 @@ from monailabel.client import MONAILabelClient
 
 from lib.dicomweb.orthanc import free_port
 
+
 def server_command(repository: Path, studies: Path | str, port: int) -> list[str]:
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(repository / "apps" / "dualtask")]
     return [*command, "--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]

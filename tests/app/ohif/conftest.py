@@ -10,8 +10,9 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
-from battery.fixtures import copied_repository
 from serving import running_server
+
+from battery.fixtures import copied_repository
 
 MATRIX = 64
 FLAGS = [
