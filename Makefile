@@ -4,8 +4,13 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 DEMO ?= $(CURDIR)/demo
 STUDIES ?= $(DEMO)/studies/imagesTr
+SERIES ?= $(DEMO)/series
 PORT ?= 8000
+DICOM_PORT ?= 8043
 CASE ?= metro_003
+
+# What annotation in OHIF is tried and tested with.
+DEBIAN := chromium orthanc orthanc-dicomweb
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
@@ -17,10 +22,11 @@ EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/eval
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures bench check-site fetch-msd pictures serve clean
+.PHONY: help demo test lint format figures bench check-site fetch-msd pictures serve serve-dicomweb
+.PHONY: debian clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 # The stamp is as old as the environment: a change of the pins brings it up to date.
 $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
@@ -32,6 +38,21 @@ $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
 $(DEMO)/studies/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/studies \
 		--sites coastal alpine --cases-per-site 2 --seed 2026
+
+$(DEMO)/series/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/series --dicom \
+		--sites coastal alpine --cases-per-site 2 --seed 2026
+
+# Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
+# RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
+debian:
+	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || { \
+		echo "Installing $(DEBIAN) (once) ..."; \
+		export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+		timeout 300 apt-get -qq -o Acquire::http::Timeout=20 update >/dev/null 2>&1; \
+		timeout 900 apt-get -qq -o Acquire::http::Timeout=20 install -y --no-install-recommends $(DEBIAN) \
+			>/dev/null 2>&1; \
+	} || echo "apt-get cannot install $(DEBIAN): what needs them is left out."
 
 demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML report in demo/
 	@echo "== 1 of 4: synthetic studies of two sites"
@@ -48,7 +69,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
 	@echo "Next: 'make serve' annotates these studies in OHIF or 3D Slicer; README.md says how to use your own scans."
 
-test: $(VENV)/installed lint ## lint and all tests
+test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest
 
 lint: $(VENV)/installed ## style and static checks
@@ -87,6 +108,11 @@ bench: $(VENV)/installed ## side-by-side measurements of speed (QUICK=1: a small
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
 	python -m monailabel.main start_server --app apps/dualtask --studies $(STUDIES) --host 127.0.0.1 --port $(PORT)
+
+serve-dicomweb: $(VENV)/installed debian ## Orthanc with the demo series, the app on it, OHIF (SERIES=<folder of DICOM>)
+	@test "$(SERIES)" != "$(DEMO)/series" || $(MAKE) --no-print-directory $(DEMO)/series/dataset.json
+	@PYTHONPATH=bundle:apps/dualtask python -m lib.dicomweb --series $(SERIES) --folder $(DEMO)/dicomweb \
+		--port $(PORT) --dicom-port $(DICOM_PORT)
 
 clean: ## remove what the targets made, except the environment
 	rm -rf $(DEMO) .pytest_cache .ruff_cache .hypothesis

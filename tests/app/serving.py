@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 from monailabel.client import MONAILabelClient
 
-from lib.dicomweb.orthanc import free_port
+from lib.dicomweb.orthanc import answers, free_port
 
 
 def server_command(repository: Path, studies: Path | str, port: int) -> list[str]:
@@ -54,19 +54,12 @@ def running_server(
             stderr=log,
         )
         try:
-            wait_until(lambda: process.poll() is not None or answers(url), seconds=180)
+            wait_until(lambda: process.poll() is not None or answers(f"{url}/info/"), seconds=180)
             assert process.poll() is None, (folder / "log.txt").read_text()
             yield url
         finally:
             process.terminate()
             process.wait(20)
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/info/", timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import highdicom as hd
@@ -14,6 +16,7 @@ import pydicom
 import pytest
 import requests
 from monailabel.client import MONAILabelClient
+from serving import wait_until
 
 from dualtask.scans.dicom_series import series_slices
 from lib.archive import StudyArchive
@@ -77,6 +80,8 @@ def test_nifti_nrrd_and_dicom_seg_hold_the_same_mask(client, server, model, uids
         timeout=120,
     )
     assert answer.ok, answer.text
+    left = re.search('filename="(.+)"', answer.headers["content-disposition"])[1]
+    wait_until(lambda: not (Path(tempfile.gettempdir()) / left).exists(), seconds=5)
     (tmp_path / "mask.dcm").write_bytes(answer.content)
     segmentation = hd.seg.segread(str(tmp_path / "mask.dcm"))
     assert [segment.SegmentLabel for segment in segmentation.SegmentSequence] == ["pancreas", "lesion"]

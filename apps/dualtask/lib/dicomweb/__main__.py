@@ -10,10 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import requests
-
 from dualtask.errors import InputError
-from lib.dicomweb.orthanc import DicomServer, free_port, running_orthanc
+from lib.dicomweb.orthanc import DicomServer, answers, free_port, running_orthanc
 from lib.dicomweb.series import push_series
 
 _APP = Path(__file__).resolve().parents[2]
@@ -21,17 +19,17 @@ _APP = Path(__file__).resolve().parents[2]
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lib.dicomweb", description=__doc__)
-    parser.add_argument("--dicom", type=Path, required=True, help="folder with DICOM series, at any depth")
+    parser.add_argument("--series", type=Path, required=True, help="folder with DICOM series, at any depth")
     parser.add_argument("--folder", type=Path, required=True, help="folder for the DICOM server and its copies")
     parser.add_argument("--port", type=int, default=8000, help="of the annotation server, 0 for any")
-    parser.add_argument("--dicom-port", type=int, default=8042, help="of the DICOM server, 0 for any")
+    parser.add_argument("--dicom-port", type=int, default=8043, help="of the DICOM server, 0 for any")
     return parser.parse_args()
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     port = free_port(arguments.port)
     with running_orthanc(arguments.folder.resolve() / "orthanc", free_port(arguments.dicom_port)) as server:
-        stored = push_series(arguments.dicom, server.client())
+        stored = push_series(arguments.series, server.client())
         print(f"DICOM server: {server.url}, {stored} series new", flush=True)
         process = _start_app(server, arguments.folder.resolve(), port)
         try:
@@ -50,13 +48,10 @@ def _start_app(server: DicomServer, folder: Path, port: int) -> subprocess.Popen
 
 
 def _announce(process: subprocess.Popen, viewer: str) -> None:
-    while process.poll() is None:
-        try:
-            if requests.get(viewer, timeout=5).ok:
-                print(f"\nOpen {viewer} in a browser, choose a study and MONAI Label. Ctrl-C ends both.\n", flush=True)
-                return
-        except requests.ConnectionError:
-            time.sleep(0.5)
+    while process.poll() is None and not answers(viewer):
+        time.sleep(0.5)
+    if process.poll() is None:
+        print(f"\nOpen {viewer} in a browser, choose a study and MONAI Label. Ctrl-C ends both.\n", flush=True)
 
 
 if __name__ == "__main__":

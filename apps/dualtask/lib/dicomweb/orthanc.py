@@ -117,12 +117,17 @@ def running_orthanc(folder: Path, port: int) -> Iterator[DicomServer]:
         process.wait()
 
 
+def answers(url: str, authentication: tuple[str, str] | None = None) -> bool:
+    """Whether a server answers a request with success within 5 s."""
+    try:
+        return requests.get(url, auth=authentication, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
 def _wait(process: subprocess.Popen, server: DicomServer, log: Path) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if requests.get(f"{server.url}/studies", auth=(server.user, server.password), timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    raise InputError(f"Orthanc does not start: {log} says why.")
+    while not answers(f"{server.url}/studies", (server.user, server.password)):
+        if process.poll() is not None or time.monotonic() > end:
+            raise InputError(f"Orthanc does not start: {log} says why.")
+        time.sleep(0.2)
