@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 _FRESH_SECONDS = 10
 """For so long the server is not asked again which series it has."""
 
+_UNUSABLE_SECONDS = 600
+"""For so long a series that cannot be used is not fetched again; it may have been on its way to the server."""
+
 _LOCAL = ".nii.gz"
 
 
@@ -70,7 +73,7 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         self._bundle = bundle
         self._lists: TTLCache[str, Any] = TTLCache(maxsize=2, ttl=_FRESH_SECONDS)
         self._segmentations: dict[str, _Segmentation | None] = {}
-        self._unusable: dict[str, str] = {}
+        self._unusable: TTLCache[str, str] = TTLCache(maxsize=10_000, ttl=_UNUSABLE_SECONDS)
         super().__init__(*arguments, **options)
 
     @cachedmethod(attrgetter("_lists"), key=lambda self: "images", lock=attrgetter("lock"))
@@ -182,8 +185,8 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         return fetched and self._series_folder(image_id).is_dir() and os.path.isfile(self.scan_at_hand(image_id))
 
     def _fetch_scan(self, image_id: str) -> None:
-        if image_id in self._unusable:
-            raise InputError(self._unusable[image_id])
+        if sentence := self._unusable.get(image_id):
+            raise InputError(sentence)
         incoming = self.state_dir / "incoming"
         incoming.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=incoming) as folder:
@@ -192,8 +195,8 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
             try:
                 volume = read_volume(series)
             except InputError as error:
-                self._unusable[image_id] = str(error).replace(str(series), f"The series {image_id}")
-                raise InputError(self._unusable[image_id]) from error
+                sentence = self._unusable[image_id] = str(error).replace(str(series), f"The series {image_id}")
+                raise InputError(sentence) from error
             voxels = volume[0].numpy()
             whole = voxels.astype(np.int16)
             save_nifti(scan, whole if np.array_equal(whole, voxels) else voxels, volume.affine.numpy())

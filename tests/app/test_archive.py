@@ -1,0 +1,88 @@
+"""Scans of a DICOM server on this machine: whole, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom
+import pytest
+from monailabel.interfaces.exception import ImageNotFoundException
+
+from dicom_series import describe_patient_and_study, write_series
+from dualtask.errors import InputError
+from lib.archive import StudyArchive
+
+
+class DicomServer:
+    """Stands for the client of a DICOM server; has the series of a folder, and may break off while it sends one."""
+
+    base_url = "http://dicom"
+
+    def __init__(self, folder: Path) -> None:
+        self.instances = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+        self.fetched = 0
+        self.breaks_off = False
+
+    @property
+    def series(self) -> str:
+        return str(self.instances[0].SeriesInstanceUID)
+
+    def search_for_series(self, search_filters: dict) -> list[dict]:
+        return [self.instances[0].to_json_dict()] if search_filters.get("Modality") != "SEG" else []
+
+    def retrieve_series(self, study: str, series: str):
+        self.fetched += 1
+        yield from self.instances[:2]
+        if self.breaks_off:
+            raise ConnectionError
+        yield from self.instances[2:]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> DicomServer:
+    return DicomServer(write_series(tmp_path / "series", change=describe_patient_and_study))
+
+
+@pytest.fixture
+def start(server, bundle, tmp_path: Path):
+    """Returns an archive on the server, with the copies of the one before."""
+    return lambda: StudyArchive(bundle, server, {"Modality": "CT"}, str(tmp_path / "copies"))
+
+
+def test_scan_is_fetched_once_whatever_is_restarted(start, server):
+    first = start().get_image_uri(server.series)
+    assert start().get_image_uri(server.series) == first
+    assert server.fetched == 1
+
+
+def test_fetch_that_breaks_off_leaves_nothing_behind(start, server):
+    archive, server.breaks_off = start(), True
+    with pytest.raises(ConnectionError):
+        archive.get_image_uri(server.series)
+    assert not archive.scan_at_hand(server.series)
+    server.breaks_off = False
+    assert Path(archive.get_image_uri(server.series)).is_file()
+
+
+def test_copy_that_was_not_made_here_is_fetched_anew(start, server):
+    archive = start()
+    half = Path(archive._datastore.image_path()) / server.series
+    half.mkdir(parents=True)
+    server.instances[0].save_as(half / "first.dcm")
+    archive.get_image_uri(server.series)
+    assert len(list(half.iterdir())) == len(server.instances)
+
+
+def test_series_that_lacks_a_slice_is_told_in_a_sentence_and_not_offered(start, server):
+    archive = start()
+    del server.instances[2]
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"The series {server.series}"):
+            archive.get_image_uri(server.series)
+    assert server.fetched == 1
+    assert archive.get_unlabeled_images() == []
+
+
+def test_series_that_the_server_does_not_have_is_told_in_a_sentence(start):
+    with pytest.raises(ImageNotFoundException, match=r"no study '1\.2\.3'"):
+        start().get_image_uri("1.2.3")
