@@ -67,7 +67,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	$(RUN) reporting $(EVALUATE_DEMO) --history $(DEMO)/finetuning/history.json
 	@echo
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
-	@echo "Next: 'make serve' annotates these studies in OHIF or 3D Slicer; README.md says how to use your own scans."
+	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest
