@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +15,7 @@ import SimpleITK as sitk  # noqa: N813 - its own convention
 from dicom_series import describe_patient_and_study, write_series
 from dualtask.errors import InputError
 from dualtask.scans.reading import read_volume
-from lib.dicom_seg import read_segmentation, write_segmentation
+from lib.dicom_seg import read_segmentation, write_segmentation, written_at
 
 UPWARDS = [(0.0, 0.0, 2.5 * k) for k in range(4)]
 
@@ -82,6 +83,19 @@ def test_names_count_and_not_numbers(written, scan, bundle, label):
     first.SegmentLabel, second.SegmentLabel = "Lesion", "pancreas"
     expected = np.array([0, 2, 1])[label]
     np.testing.assert_array_equal(read_segmentation(segmentation, scan, bundle)[0].numpy(), expected)
+
+
+def test_newer_label_counts_whatever_clock_its_workstation_shows(written, label):
+    before, ours = datetime.now(UTC), written(label)
+    assert before - timedelta(seconds=1) <= written_at(ours) <= datetime.now(UTC)
+    viewers = pydicom.Dataset()  # OHIF writes UTC and does not say so
+    viewers.ContentDate, viewers.ContentTime = "20260301", "120000"
+    elsewhere = pydicom.Dataset()
+    elsewhere.ContentDate, elsewhere.ContentTime, elsewhere.TimezoneOffsetFromUTC = "20260301", "130000.5", "+0200"
+    assert written_at(elsewhere) < written_at(viewers) < written_at(ours)
+    nonsense = pydicom.Dataset()
+    nonsense.ContentDate = "99999999"
+    assert written_at(pydicom.Dataset()) == written_at(nonsense) < written_at(elsewhere)
 
 
 def test_corrected_label_names_its_annotator(written, label):

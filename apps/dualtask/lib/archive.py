@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from dualtask.scans.reading import read_volume
 from lib.annotator import annotator
 from lib.bundle import Bundle
 from lib.datastore import StudyFolder
-from lib.dicom_seg import is_segmentation, read_segmentation, structures_of, write_segmentation
+from lib.dicom_seg import is_segmentation, read_segmentation, structures_of, write_segmentation, written_at
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class _Segmentation:
     study: str
     series: str
     instance: str
-    written: str
+    written: datetime
     creator: str
 
 
@@ -235,7 +236,7 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
             study=str(segmentation.StudyInstanceUID),
             series=str(segmentation.SeriesInstanceUID),
             instance=str(segmentation.SOPInstanceUID),
-            written=f"{segmentation.get('ContentDate', '')}{segmentation.get('ContentTime', '')}",
+            written=written_at(segmentation),
             creator=str(segmentation.get("ContentCreatorName") or "").replace("^", " ").strip(),
         )
 

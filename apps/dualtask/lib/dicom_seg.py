@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import highdicom as hd
@@ -15,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.valuerep import DT
 from skimage.color import rgb2lab
 
 from dualtask.errors import InputError
@@ -50,6 +52,23 @@ def structures_of(segmentation: Dataset, bundle: Bundle) -> dict[int, int]:
         for segment in segmentation.get("SegmentSequence") or []
     }
     return {number: bundle.labels[name] for number, name in described.items() if name in bundle.labels}
+
+
+def written_at(segmentation: Dataset) -> datetime:
+    """When a segmentation was made; one that does not name its time zone counts as UTC, which is what OHIF writes.
+
+    One that does not say when, or says nonsense, counts as older than all others.
+    """
+    parts = (
+        segmentation.get("ContentDate"),
+        segmentation.get("ContentTime"),
+        segmentation.get("TimezoneOffsetFromUTC"),
+    )
+    date, time, zone = (str(part or "") for part in parts)
+    try:
+        return DT(f"{date}{time}{zone or '+0000'}").astimezone(UTC)
+    except ValueError:
+        return datetime(1, 1, 1, tzinfo=UTC)
 
 
 def read_segmentation(segmentation: Dataset, scan: Path, bundle: Bundle) -> MetaTensor:
@@ -128,7 +147,7 @@ def write_segmentation(path: Path, series: Path, label: Path, bundle: Bundle, an
     mask = ResampleToMatch(mode="nearest")(read_volume(label), read_volume(series))[0].numpy()
     algorithm = hd.AlgorithmIdentificationSequence(bundle.name, codes.DCM.ArtificialIntelligence, bundle.version)
     descriptions = [_description(name, value, algorithm, annotator) for name, value in bundle.labels.items()]
-    hd.seg.Segmentation(
+    segmentation = hd.seg.Segmentation(
         source_images=slices,
         pixel_array=mask.transpose(2, 1, 0).round().astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -145,7 +164,9 @@ def write_segmentation(path: Path, series: Path, label: Path, bundle: Bundle, an
         content_creator_name=_person_name(annotator) if annotator else None,
         series_description=f"{bundle.name}, {'corrected' if annotator else 'automatic'}"[:64],
         transfer_syntax_uid=ExplicitVRLittleEndian,
-    ).save_as(path)
+    )
+    segmentation.TimezoneOffsetFromUTC = datetime.now().astimezone().strftime("%z")
+    segmentation.save_as(path)
 
 
 def _person_name(annotator: str) -> str:
