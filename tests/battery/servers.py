@@ -78,10 +78,14 @@ class Server:
         finally:
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
+    def model(self) -> str:
+        """Name of the only model."""
+        (model,) = self._info()["models"]
+        return model
+
     def train(self, epochs: int) -> None:
         """Start a training of the only model."""
-        (model,) = self._info()["models"]
-        requests.post(f"{self.url}/train/{model}", json={"max_epochs": epochs}, timeout=60).raise_for_status()
+        requests.post(f"{self.url}/train/{self.model()}", json={"max_epochs": epochs}, timeout=60).raise_for_status()
 
     def score(self) -> None:
         """Start the scoring of the studies."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_server import MODEL, STUDY
 
+from battery.beside import full_disk
 from dualtask.errors import InputError
 from lib.security.audit import AuditTrail, open_audit_trail
 from lib.security.settings import SecuritySettings, read_settings
@@ -105,3 +106,20 @@ def test_settings_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatc
     monkeypatch.setenv("DUALTASK_UPLOAD_LIMIT_MB", "8")
     settings = read_settings()
     assert (settings.open_hosts, settings.upload_limit_mb) == (["labels.example"], 8)
+
+
+def test_what_finds_no_room_on_record_is_answered_so(closed):
+    with full_disk(left=0):
+        answer = closed.get("/datastore/")
+    assert answer.status_code == 507
+    assert answer.json()["detail"] == "The server's disk is full: free space on it."
+    assert closed.get("/datastore/").status_code == 200
+
+
+def test_part_of_a_line_is_never_left(tmp_path: Path):
+    trail = AuditTrail(tmp_path / "audit.jsonl", tmp_path / "audit.key")
+    trail.record("reader", "GET /info", [], 200, "127.0.0.1")
+    whole = trail.log.read_text()
+    with full_disk(left=len(whole) + 20), pytest.raises(OSError):
+        trail.record("reader", "GET /info", [], 200, "127.0.0.1")
+    assert trail.log.read_text() == whole

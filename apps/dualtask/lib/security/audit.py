@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import os
@@ -62,7 +63,10 @@ class AuditTrail:
         # One write to a file opened for appending: lines of several workers do not mix.
         file = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(file, (json.dumps(line) + "\n").encode())
+            before, content = os.fstat(file).st_size, (json.dumps(line) + "\n").encode()
+            if os.write(file, content) < len(content):
+                os.ftruncate(file, before)  # or the next line would continue this part of one
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(file)
 

@@ -74,6 +74,7 @@ class _Visit:
         self.user = LOCAL_USER if gate.provider is None else None
         self.route: Route | None = None
         self.studies: list[str] = []
+        self.answered = False
 
     async def run(self) -> None:
         try:
@@ -94,12 +95,21 @@ class _Visit:
             await self.gate.app(self.scope, self._replay(), self.send)
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer; its first part only once it is on record."""
+        """Send a part of the answer; its first part only once it is on record, and another answer if it cannot be."""
+        if self.answered:
+            return
         if message["type"] == "http.response.start" and (self.route is None or self.route.role > Role.ANYONE):
             client = self.scope["client"][0] if self.scope.get("client") else "local socket"
             action = self.route.name if self.route else "unknown route"
             user = self.user.username if self.user else "nobody"
-            self.gate.audit.record(user, action, self.studies, message["status"], client)
+            try:
+                self.gate.audit.record(user, action, self.studies, message["status"], client)
+            except OSError as error:
+                if (refusal := refused_by_disk(error)) is None:
+                    raise
+                self.answered = True
+                await answer(refusal)(self.scope, self._receive, self._send)
+                return
         await self._send(message)
 
     async def _refuse(self, error: HTTPException) -> None:
