@@ -1,10 +1,10 @@
 """Eight annotators at one server: how often it errs, how long it takes, whether its memory grows.
 
-    PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py [--minutes 3] [--annotators 8]
+    PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py [--minutes 3] [--annotators 8] [--output docs/load.md]
 
 Each annotator does what a viewer does, again and again without a pause: ask for the next study, fetch it, have it
-segmented, save the label, look at the lists. People pause: 1 request of 8 takes them 10 s and more, so that a minute here
-stands for ten at least. The studies are synthetic, and the first proposal of each is computed before the clock starts.
+segmented, save the label, look at the lists. Eight requests without a pause stand for the minutes that a person takes
+to correct a label, so that three minutes here are more requests than half an hour of work. The studies are synthetic.
 """
 
 from __future__ import annotations
@@ -114,20 +114,30 @@ def table(load: Load, memory: list[int]) -> str:
     return "\n".join(lines)
 
 
+def _title(annotators: int, minutes: float) -> str:
+    return (
+        f"# Load\n\nWritten by `benchmarks/load.py`, which says what is asked: {annotators} annotators without a pause for "
+        f"{minutes:g} minutes, a few small synthetic studies, {psutil.cpu_count()} processor cores without a GPU."
+    )
+
+
 def main() -> None:
     """Start a server on synthetic studies, load it, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--annotators", type=int, default=8)
+    parser.add_argument("--output", type=Path, help="page to write instead of printing")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         repository, dataset = copied_repository(place / "repository"), synthetic_dataset(place / "dataset")
         with started(repository, dataset / "imagesTr", [place / "server"]) as (server,):
             load, memory = measure(server, dataset / "labelsTr", arguments.annotators, arguments.minutes * 60)
-    print(table(load, memory))
-    for error in load.errors[:10]:
-        print(error)
+    text = "\n\n".join([_title(arguments.annotators, arguments.minutes), table(load, memory), *load.errors[:10]])
+    if arguments.output:
+        arguments.output.write_text(f"{text}\n")
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
