@@ -1,6 +1,6 @@
 """Eight annotators at one server: how often it errs, how long it takes, whether its memory grows.
 
-    PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py [--minutes 3] [--annotators 8] [--output docs/load.md]
+    PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py [--minutes 3] [--output docs/load.md]
 
 Each annotator does what a viewer does, again and again without a pause: ask for the next study, fetch it, have it
 segmented, save the label, look at the lists. Eight requests without a pause stand for the minutes that a person takes
@@ -107,17 +107,17 @@ def table(load: Load, memory: list[int]) -> str:
     for name, seconds in load.seconds.items():
         shown = " | ".join(f"{value:.3f}" for value in np.percentile(seconds, (50, 95, 99)))
         lines.append(f"| {name} | {len(seconds)} | {shown} |")
-    number, tenth = sum(map(len, load.seconds.values())), max(len(memory) // 10, 1)
-    begin, after = (float(np.mean(part)) / 2**20 for part in (memory[:tenth], memory[-tenth:]))
-    lines += ["", f"{number} requests, {len(load.errors)} errors; the server's memory was {begin:.0f} MiB in the first"]
-    lines += [f"tenth of the time and {after:.0f} MiB in the last."]
+    quarters = " | ".join(f"{np.mean(part) / 2**20:.0f}" for part in np.array_split(memory, 4))
+    lines += ["", f"{sum(map(len, load.seconds.values()))} requests, **{len(load.errors)} errors**.", ""]
+    lines += ["| quarter of the time | 1st | 2nd | 3rd | 4th |", "|---|---|---|---|---|"]
+    lines += [f"| the server's memory, MiB | {quarters} |"]
     return "\n".join(lines)
 
 
 def _title(annotators: int, minutes: float) -> str:
     return (
-        f"# Load\n\nWritten by `benchmarks/load.py`, which says what is asked: {annotators} annotators without a pause for "
-        f"{minutes:g} minutes, a few small synthetic studies, {psutil.cpu_count()} processor cores without a GPU."
+        "# Load\n\nWritten by `benchmarks/load.py`, which says what is asked. A few small synthetic studies, "
+        f"{annotators} annotators\nwithout a pause for {minutes:g} minutes, {psutil.cpu_count()} processor cores, no GPU."
     )
 
 
