@@ -117,8 +117,8 @@ def table(load: Load, memory: list[int]) -> str:
 def _title(annotators: int, minutes: float) -> str:
     return (
         "# Load\n\nWritten by `benchmarks/load.py`, which says what is asked. A few small synthetic studies, "
-        f"{annotators} annotators\nwithout a pause for {minutes:g} minutes, {psutil.cpu_count()} processor cores, "
-        "no GPU."
+        f"{annotators} annotators\n"
+        f"without a pause for {minutes:g} minutes, {psutil.cpu_count()} processor cores, no GPU."
     )
 
 
