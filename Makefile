@@ -22,8 +22,8 @@ EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/eval
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures bench check-site fetch-msd pictures serve serve-dicomweb
-.PHONY: debian clean
+.PHONY: help demo test lint format figures bench robustness check-site fetch-msd pictures
+.PHONY: serve serve-dicomweb debian clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -104,6 +104,10 @@ bench: $(VENV)/installed ## side-by-side measurements of speed (QUICK=1: a small
 	PYTHONPATH=bundle python benchmarks/inference.py $(if $(QUICK),--shape 96 96 40 --rounds 1)
 	PYTHONPATH=bundle python benchmarks/training_step.py $(if $(QUICK),--steps 2)
 	PYTHONPATH=bundle python benchmarks/mask_to_distance.py
+
+robustness: $(VENV)/installed ## docs/robustness.md and docs/load.md: damaged inputs, faults, load
+	PYTHONPATH=bundle:apps/dualtask:tests python -m battery
+	PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py --output docs/load.md
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
