@@ -97,14 +97,15 @@ def run_ours(scan: Path) -> dict[str, float]:
     return stages
 
 
-def run_windows(network: nn.Module, scan: Path, windows: int) -> dict[str, float]:
-    """Seconds of sliding windows over the whole scan, from a number of them."""
+def run_windows(network: nn.Module, scan: Path, windows: int, low_precision: bool = False) -> dict[str, float]:
+    """Seconds of sliding windows over the whole scan, from a number of them, in fp32 or bf16."""
     shape = nib.load(scan).shape
     sides = [min(side, have) for side, have in zip(_WINDOW, shape, strict=True)]
     padded = [max(side, -(-side // 32) * 32) for side in sides]
     interval = [max(1, int(side * (1 - _OVERLAP))) for side in sides]
     count = len(dense_patch_slices(shape, sides, interval))
-    return {"windows": count * _seconds(lambda: network(torch.rand(1, 1, *padded)), windows)}
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low_precision):
+        return {"windows": count * _seconds(lambda: network(torch.rand(1, 1, *padded)), windows)}
 
 
 def run_reference(scan: Path, windows: int) -> dict[str, float]:
@@ -131,11 +132,12 @@ def _dynunet() -> nn.Module:
 
 CONTESTANTS: dict[str, Callable[[Path, int], dict[str, float]]] = {
     "ours": lambda scan, windows: run_ours(scan),
-    "DynUNet as in nnU-Net, sliding window": lambda scan, windows: run_windows(_dynunet(), scan, windows),
-    "SegResNet-32, sliding window": lambda scan, windows: run_windows(
+    "DynUNet as in nnU-Net, sliding window, fp32": lambda scan, windows: run_windows(_dynunet(), scan, windows),
+    "the same in bf16": lambda scan, windows: run_windows(_dynunet(), scan, windows, low_precision=True),
+    "SegResNet-32, sliding window, fp32": lambda scan, windows: run_windows(
         SegResNet(init_filters=32, out_channels=3).eval(), scan, windows
     ),
-    "paper's network, 8 mirror images": run_reference,
+    "paper's network on the region, 8 mirror images, fp32": run_reference,
 }
 
 
