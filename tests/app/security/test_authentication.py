@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from starlette.testclient import TestClient
 from lib.security import close
 from lib.security.routes import ROUTES, Role
 from lib.security.settings import SecuritySettings
+
+# Dates, in seconds since 1970, on either side of any run of these tests.
+_LONG_AGO, _FAR_AWAY = 1_000_000_000, 4_000_000_000
 
 ROLES = {Role.USER: "user", Role.ANNOTATOR: "annotator", Role.REVIEWER: "reviewer", Role.ADMIN: "admin"}
 
@@ -72,9 +74,9 @@ def test_token_of_other_machines_users_is_accepted_from_everywhere(closed_server
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": int(time.time()) - 60},
+        {"exp": _LONG_AGO},
         {"exp": None},
-        {"nbf": int(time.time()) + 60},
+        {"nbf": _FAR_AWAY},
         {"aud": "another-app", "azp": "another-app"},
         {"aud": None, "azp": None},
         {"aud": {"monailabel-app": 1}, "azp": ["monailabel-app"]},
