@@ -1,9 +1,10 @@
 """Scans and labels on disk: finding them, reading them, refusing those that cannot be right."""
 
 from dualtask.scans.datalists import decathlon_datalist, split
+from dualtask.scans.disk_cache import DiskCache
 from dualtask.scans.headers import check_scans
 from dualtask.scans.labels import LoadLabeld
 from dualtask.scans.reading import LoadScand
 from dualtask.scans.writing import ScanGeometryWriter
 
-__all__ = ["LoadLabeld", "LoadScand", "ScanGeometryWriter", "check_scans", "decathlon_datalist", "split"]
+__all__ = ["DiskCache", "LoadLabeld", "LoadScand", "ScanGeometryWriter", "check_scans", "decathlon_datalist", "split"]
