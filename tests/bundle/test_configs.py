@@ -112,3 +112,10 @@ def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
     schema.write_text(json.dumps({"type": "object", "required": required, "properties": properties}))
     outcome = bundle_command("verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}")
     assert outcome.returncode == 0, outcome.stderr[-2000:]
+
+
+def test_terms_come_in_gradually_in_a_training_from_scratch_only(bundle_root):
+    ramp_up = read(bundle_root, "train.json")["train"]["handlers"][-1]
+    assert ramp_up["_target_"] == "dualtask.handlers.RampUp"
+    assert set(ramp_up["terms"]) <= set(read(bundle_root, "train.json")["loss"]["terms"])
+    assert read(bundle_root, "finetune.json")["ramp_up_epochs"] == 0

@@ -19,6 +19,7 @@ WITHOUT_CHANCE = {
     "image_format": GRID,
     "validate#crop#margin": [0, 0, 0],
     "val_interval": 1,
+    "ramp_up_epochs": 0,
     "tracking_uri": "",
     "views": ["$torch.nn.Identity()", "$torch.nn.Identity()"],
     "train#dataset#data": "$@cases[0][:2]",

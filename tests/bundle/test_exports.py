@@ -56,3 +56,11 @@ def test_the_onnx_model_gives_the_same_result(bundle_command, tmp_path, case, st
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     (result,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     torch.testing.assert_close(torch.from_numpy(result), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens on a machine without TensorRT")
+def test_the_tensorrt_overlay_falls_back_to_pytorch(workflow, case, stage):
+    image, expected = case
+    parser = workflow("inference.json", "inference_trt.json", workflow_type="infer", datalist=[]).parser
+    with torch.no_grad():
+        torch.testing.assert_close(parser.get_parsed_content(stage)(image), expected)

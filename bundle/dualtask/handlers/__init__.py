@@ -5,6 +5,7 @@ from dualtask.handlers.early_stop import EarlyStop
 from dualtask.handlers.epoch_means import EpochMeans
 from dualtask.handlers.epoch_seed import EpochSeed
 from dualtask.handlers.history import TrainingHistory
+from dualtask.handlers.ramp_up import RampUp
 from dualtask.handlers.scan_table import ScanTable
 from dualtask.handlers.tracking import ExperimentTracking
 
@@ -15,6 +16,7 @@ __all__ = [
     "EpochSeed",
     "ExperimentTracking",
     "LastCheckpoint",
+    "RampUp",
     "ScanTable",
     "TrainingHistory",
 ]
