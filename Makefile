@@ -22,7 +22,7 @@ EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/eval
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format figures bench robustness check-site fetch-msd pictures
+.PHONY: help demo test lint format manifest figures bench robustness check-site fetch-msd pictures
 .PHONY: serve serve-dicomweb debian clean
 
 help: ## list the targets
@@ -79,6 +79,9 @@ lint: $(VENV)/installed ## style and static checks
 format: $(VENV)/installed ## repair style
 	ruff check --fix .
 	ruff format .
+
+manifest: $(VENV)/installed ## bundle/manifest.sha256, after a change of the bundle's files
+	PYTHONPATH=bundle:apps/dualtask python -m lib.manifest bundle
 
 figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 2000

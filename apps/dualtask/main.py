@@ -19,6 +19,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from lib.answers import errors_as_answers, sentence_instead_of_traceback
 from lib.batch import BatchInfer
 from lib.bundle import find_bundle
+from lib.manifest import check_manifest
 from lib.repairs import apply_repairs
 from lib.server import is_server
 
@@ -41,12 +42,14 @@ class DualTaskApp(MONAILabelApp):
 
     Raises:
         BundleNotFoundError: there is no bundle.
+        BundleChangedError: a file of the bundle is not the one that its manifest names.
         dualtask.errors.InputError: the bundle's weights are absent or unusable.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         with sentence_instead_of_traceback():
             self.bundle = find_bundle(app_dir, conf)
+            check_manifest(self.bundle.root)
             from lib.security import apply_security  # imports the bundle's package
 
             apply_security(app_dir)

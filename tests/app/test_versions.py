@@ -63,6 +63,22 @@ def test_going_back_to_weights_that_are_no_longer_kept_is_refused(versions):
     assert versions.path.is_file()
 
 
+def test_weights_that_were_exchanged_behind_the_app_are_refused(versions):
+    publish(versions, b"one")
+    versions.path.write_bytes(b"planted")
+    with pytest.raises(InputError, match=r"version_1\.pt is not the file that was published .* shipped weights"):
+        _ = versions.path
+
+
+def test_going_back_to_weights_that_were_exchanged_is_refused(versions):
+    publish(versions, b"one")
+    publish(versions, b"two")
+    (versions.folder / "version_1.pt").write_bytes(b"planted")
+    with pytest.raises(InputError, match=r"version_1\.pt is not the file"):
+        versions.go_back()
+    assert versions.current == 2
+
+
 def test_what_taught_a_version_is_what_taught_it_and_those_before(versions):
     publish(versions, b"one", ("a",))
     publish(versions, b"two", ("b",))

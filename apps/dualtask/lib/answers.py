@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.exception import MONAILabelException
 
 from lib.bundle import BundleNotFoundError
+from lib.manifest import BundleChangedError
 from lib.server import is_server
 
 
@@ -42,7 +43,7 @@ def sentence_instead_of_traceback() -> Iterator[None]:
     try:
         yield
         return
-    except BundleNotFoundError as error:
+    except (BundleNotFoundError, BundleChangedError) as error:
         problem: Exception = error
     except Exception as error:
         if (input_error := _input_error(error)) is None:

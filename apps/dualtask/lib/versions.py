@@ -65,15 +65,18 @@ class WeightVersions:
 
     @property
     def path(self) -> Path:
-        """File of the current weights."""
-        return self._path(self.current)
+        """File of the current weights.
+
+        Raises:
+            InputError: it is absent, or not the file that was published.
+        """
+        state = self._read()
+        return self._verified(state["current"], state)
 
     @property
     def digest(self) -> str:
         """Digest of the current weights' content."""
-        path = self.path
-        state = path.stat()
-        return _digest(path, state.st_mtime_ns, state.st_size)
+        return _sha256(self.path)[:16]
 
     def publish(self, weights: Path, facts: Mapping[str, Any]) -> int:
         """Serve these weights from now on.
@@ -88,7 +91,8 @@ class WeightVersions:
         state = self._read()
         number = max((version["number"] for version in state["versions"]), default=0) + 1
         write_atomically(self._path(number), lambda temporary: shutil.copyfile(weights, temporary))
-        state["versions"].append({"number": number, "parent": state["current"], "time": _now(), **facts})
+        made = {"number": number, "parent": state["current"], "time": _now(), "sha256": _sha256(weights)}
+        state["versions"].append({**made, **facts})
         state["current"] = number
         self._write(state)
         for old in sorted(version["number"] for version in state["versions"])[:-_KEPT]:
@@ -99,7 +103,8 @@ class WeightVersions:
         """Serve again the version that the current one was trained from; returns its number.
 
         Raises:
-            InputError: the current version is the shipped one, or the earlier weights are no longer kept.
+            InputError: the current version is the shipped one, or the earlier weights are no longer kept or not the
+                file that was published.
         """
         state = self._read()
         parents = {version["number"]: version["parent"] for version in state["versions"]}
@@ -108,9 +113,21 @@ class WeightVersions:
         previous = parents[state["current"]]
         if not self._path(previous).is_file():
             raise InputError(f"The weights of version {previous} are no longer kept: train anew instead of going back.")
+        self._verified(previous, state)
         state["current"] = previous
         self._write(state)
         return previous
+
+    def _verified(self, number: int, state: Mapping[str, Any]) -> Path:
+        path = self._path(number)
+        # Shipped weights are in the bundle's manifest; versions of before checksums were kept have none.
+        published = {version["number"]: version.get("sha256") for version in state["versions"]}.get(number)
+        if published is not None and (not path.is_file() or _sha256(path) != published):
+            raise InputError(
+                f"{path} is not the file that was published (its checksum differs from {self._record.name}): copy it "
+                f'back from a backup, or set "current" in {self._record.name} to 0 for the shipped weights.'
+            )
+        return path
 
     def _path(self, number: int) -> Path:
         return self.folder / f"version_{number}.pt" if number else self.shipped
@@ -128,7 +145,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _sha256(path: Path) -> str:
+    state = path.stat()
+    return _sha256_of_state(path, state.st_mtime_ns, state.st_size)
+
+
 @lru_cache(maxsize=8)
-def _digest(path: Path, changed: int, size: int) -> str:
+def _sha256_of_state(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
