@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
+import requests
 from monailabel.interfaces.exception import ImageNotFoundException
 
 from dicom_series import describe_patient_and_study, write_series
 from dualtask.errors import InputError
 from lib.archive import StudyArchive
+from lib.dicom_server import DicomServerError
 
 
 class DicomServer:
@@ -34,7 +36,7 @@ class DicomServer:
         self.fetched += 1
         yield from self.instances[:2]
         if self.breaks_off:
-            raise ConnectionError
+            raise requests.ConnectionError
         yield from self.instances[2:]
 
 
@@ -57,7 +59,7 @@ def test_scan_is_fetched_once_whatever_is_restarted(start, server):
 
 def test_fetch_that_breaks_off_leaves_nothing_behind(start, server):
     archive, server.breaks_off = start(), True
-    with pytest.raises(ConnectionError):
+    with pytest.raises(DicomServerError, match="broke off"):
         archive.get_image_uri(server.series)
     assert not archive.scan_at_hand(server.series)
     server.breaks_off = False

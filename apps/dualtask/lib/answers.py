@@ -16,7 +16,7 @@ from lib.server import is_server
 
 @contextmanager
 def errors_as_answers() -> Iterator[None]:
-    """Answer 422 to a scan that cannot be used and 404 to an unknown study, model or strategy.
+    """Answer 422 to a scan that cannot be used, 502 if the DICOM server fails and 404 to an unknown study or task.
 
     MONAI Label 0.8.5 has no exception handler: each of these would be a bare "500 Internal Server Error".
 
@@ -30,7 +30,7 @@ def errors_as_answers() -> Iterator[None]:
     except Exception as error:
         if (input_error := _input_error(error)) is None:
             raise
-        raise HTTPException(422, str(input_error)) from error
+        raise HTTPException(_status(input_error), str(input_error)) from error
 
 
 @contextmanager
@@ -52,6 +52,12 @@ def sentence_instead_of_traceback() -> Iterator[None]:
     if is_server():
         sys.tracebacklimit = 0
     raise problem from None
+
+
+def _status(error: Exception) -> int:
+    from lib.dicom_server import DicomServerError  # it needs the bundle's package, too
+
+    return 502 if isinstance(error, DicomServerError) else 422
 
 
 def _input_error(error: Exception) -> Exception | None:

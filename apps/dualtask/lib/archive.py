@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from cachetools import TTLCache, cachedmethod
+from dicomweb_client import DICOMwebClient
 from filelock import FileLock
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel
@@ -25,12 +26,14 @@ from monailabel.interfaces.exception import ImageNotFoundException
 from pydicom.dataset import Dataset
 
 from dualtask.errors import InputError
+from dualtask.files import write_atomically
 from dualtask.nifti import save_nifti
 from dualtask.scans.reading import read_volume
 from lib.annotator import annotator
 from lib.bundle import Bundle
 from lib.datastore import StudyFolder
 from lib.dicom_seg import is_segmentation, read_segmentation, structures_of, write_segmentation, written_at
+from lib.dicom_server import DicomServer
 
 logger = logging.getLogger(__name__)
 
@@ -67,15 +70,19 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
 
     Args:
         bundle: says which structures are labelled.
+        client: of the server.
         arguments: as MONAI Label gives them to its own class.
+
+    Raises:
+        DicomServerError: by all that asks the server.
     """
 
-    def __init__(self, bundle: Bundle, *arguments: Any, **options: Any) -> None:
+    def __init__(self, bundle: Bundle, client: DICOMwebClient, *arguments: Any, **options: Any) -> None:
         self._bundle = bundle
         self._lists: TTLCache[str, Any] = TTLCache(maxsize=2, ttl=_FRESH_SECONDS)
         self._segmentations: dict[str, _Segmentation | None] = {}
         self._unusable: TTLCache[str, str] = TTLCache(maxsize=10_000, ttl=_UNUSABLE_SECONDS)
-        super().__init__(*arguments, **options)
+        super().__init__(DicomServer(client), *arguments, **options)
 
     @cachedmethod(attrgetter("_lists"), key=lambda self: "images", lock=attrgetter("lock"))
     def list_images(self) -> list[str]:
@@ -165,12 +172,19 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         """Bring all final labels and their scans to this machine, as they are in the server."""
         final = self._final_labels()
         for scan in set(StudyFolder.get_labeled_images(self)) - set(final):
-            StudyFolder.remove_label(self, scan, DefaultLabelTag.FINAL)
+            self._withdraw(scan)
         for scan in final:
             try:
                 self._bring_up_to_date(scan, DefaultLabelTag.FINAL)
             except InputError as error:
                 logger.warning("Left out: %s", error)
+
+    def _withdraw(self, scan: str) -> None:
+        """Take a label off the list that the server no longer has; the copy is kept, lest the server has lost it."""
+        path = Path(StudyFolder.get_label_uri(self, scan, DefaultLabelTag.FINAL))
+        withdrawn = self.state_dir / "withdrawn" / path.name
+        write_atomically(withdrawn, lambda temporary: shutil.copyfile(path, temporary))
+        StudyFolder.remove_label(self, scan, DefaultLabelTag.FINAL)
 
     def _ask_anew(self) -> None:
         with self.lock:

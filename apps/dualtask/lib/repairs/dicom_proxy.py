@@ -2,8 +2,8 @@
 
 MONAI Label 0.8.5 forwards them without what follows the question mark: a search for one patient finds all, so that OHIF
 lists the studies of other patients as earlier ones of this patient. It forwards them in the event loop, where nobody
-else gets an answer meanwhile. And it does not look at what is stored: a corrected segmentation becomes a label hours
-later.
+else gets an answer meanwhile, and for ever if the DICOM server hangs. And it does not look at what is stored: a
+corrected segmentation becomes a label hours later.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import functools
 import io
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 
 import anyio
 import pydicom
+import requests
+import urllib3
 from monailabel.endpoints import proxy
 from monailabel.interfaces.utils.app import app_instance
 from pydicom.dataset import Dataset
@@ -36,8 +39,13 @@ Forward = Callable[[Request, str, str], Awaitable[Response]]
 
 
 def apply() -> None:
-    """Exchange the function behind all routes of the proxy."""
+    """Exchange the function behind all routes of the proxy, which from now on gives up in time."""
+    from lib.dicom_server import TIMEOUT  # it needs the bundle's package, which is found by now
+
     if not hasattr(proxy.proxy_dicom, "__wrapped__"):
+        proxy.requests = SimpleNamespace(
+            get=functools.partial(requests.get, timeout=TIMEOUT), post=functools.partial(requests.post, timeout=TIMEOUT)
+        )
         proxy.proxy_dicom = _in_thread(proxy.proxy_dicom)
 
 
@@ -46,7 +54,10 @@ def _in_thread(forward: Forward) -> Forward:
     async def answer(request: Request, op: str, path: str) -> Response:
         body = await request.body()  # the thread finds it read
         whole = f"{path}?{request.url.query}" if request.url.query else path
-        response = await anyio.to_thread.run_sync(lambda: asyncio.run(forward(request, op, whole)))
+        try:
+            response = await anyio.to_thread.run_sync(lambda: asyncio.run(forward(request, op, whole)))
+        except urllib3.exceptions.HTTPError as error:  # of reading the body, below what requests translates
+            raise requests.ConnectionError("The DICOM server broke off.") from error
         if request.method == "POST" and response.status_code == 200:
             await anyio.to_thread.run_sync(_take_labels, request, body)
         return response

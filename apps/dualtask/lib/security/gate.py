@@ -16,6 +16,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dualtask.errors import InputError, StorageError
+from lib.dicom_server import DicomServerError
 from lib.security.answers import answer, refused_by_disk, unreachable
 from lib.security.audit import AuditTrail
 from lib.security.checks import Request, check_request
@@ -88,7 +89,7 @@ class _Visit:
                 raise
             await self._refuse(refusal)
         except InputError as error:
-            await self._refuse(HTTPException(422, str(error)))
+            await self._refuse(HTTPException(502 if isinstance(error, DicomServerError) else 422, str(error)))
         except HTTPException as error:
             await self._refuse(error)
         else:
