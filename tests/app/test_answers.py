@@ -7,6 +7,7 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from dualtask.errors import InputError
 from lib.answers import errors_as_answers, sentence_instead_of_traceback
+from lib.dicom_server import DicomServerError
 
 
 def raise_wrapped(sentence: str) -> None:
@@ -20,6 +21,12 @@ def test_unusable_input_is_answered_with_its_sentence():
     with pytest.raises(HTTPException) as answer, errors_as_answers():
         raise_wrapped("The scan is flat.")
     assert (answer.value.status_code, answer.value.detail) == (422, "The scan is flat.")
+
+
+def test_dicom_server_that_fails_is_not_the_askers_fault():
+    with pytest.raises(HTTPException) as answer, errors_as_answers():
+        raise DicomServerError("The DICOM server is not there.")
+    assert answer.value.status_code == 502
 
 
 def test_unknown_names_are_answered_with_not_found():

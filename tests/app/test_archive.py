@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pydicom
 import pytest
 import requests
 from monailabel.interfaces.exception import ImageNotFoundException
 
+from battery.dicom_stub import DicomStub
 from dicom_series import describe_patient_and_study, write_series
 from dualtask.errors import InputError
 from lib.archive import StudyArchive
-from lib.dicom_server import DicomServerError
+from lib.dicom_server import DicomServerError, give_up_in_time
 
 
 class DicomServer:
@@ -88,3 +92,48 @@ def test_series_that_lacks_a_slice_is_told_in_a_sentence_and_not_offered(start, 
 def test_series_that_the_server_does_not_have_is_told_in_a_sentence(start):
     with pytest.raises(ImageNotFoundException, match=r"no study '1\.2\.3'"):
         start().get_image_uri("1.2.3")
+
+
+def label_of_ones(archive: StudyArchive, series: str, folder: Path) -> str:
+    scan = nib.load(archive.get_image_uri(series))
+    nib.save(nib.Nifti1Image(np.ones(scan.shape, np.uint8), scan.affine), folder / "label.nii.gz")
+    return str(folder / "label.nii.gz")
+
+
+def test_label_that_the_server_lost_is_kept_on_this_machine(server, bundle, tmp_path: Path):
+    stub = DicomStub(server.instances)
+    archive = StudyArchive(bundle, give_up_in_time(stub.client()), {"Modality": "CT"}, str(tmp_path / "copies"))
+    label = label_of_ones(archive, server.series, tmp_path)
+    archive.save_label(server.series, label, "final", {})
+    stub.instances.clear()  # a restart with an empty index
+    archive._ask_anew()
+    assert archive.datalist() == []
+    (kept,) = (archive.state_dir / "withdrawn").iterdir()
+    assert np.asarray(nib.load(kept).dataobj).all()
+    stub.stop()
+
+
+def test_label_that_the_server_did_not_take_is_not_saved(server, bundle, tmp_path: Path):
+    stub = DicomStub(server.instances)
+    archive = StudyArchive(bundle, give_up_in_time(stub.client()), {"Modality": "CT"}, str(tmp_path / "copies"))
+    label = label_of_ones(archive, server.series, tmp_path)
+    stub.trouble["store"] = lambda answer: answer.send(b"{}")
+    with pytest.raises(DicomServerError, match="cannot be used"):
+        archive.save_label(server.series, label, "final", {})
+    assert archive.label_at_hand(server.series, "final") is None
+    stub.stop()
+
+
+def test_server_that_hangs_is_not_waited_for_by_everybody_in_turn(server, bundle, tmp_path: Path):
+    stub = DicomStub(server.instances)
+    stub.trouble["search"] = lambda answer: stub.released.wait(10)
+    client = give_up_in_time(stub.client(), (0.3, 0.3))
+    archive = StudyArchive(bundle, client, {"Modality": "CT"}, str(tmp_path / "copies"))
+    with pytest.raises(DicomServerError, match="silent"):
+        archive.list_images()
+    begin = time.monotonic()
+    for _ in range(10):
+        with pytest.raises(DicomServerError, match="silent"):
+            archive.list_images()
+    assert time.monotonic() - begin < 0.3
+    stub.stop()

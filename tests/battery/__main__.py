@@ -7,17 +7,20 @@ import sys
 import tempfile
 from pathlib import Path
 
+from battery.dicom_faults import dicom_faults
 from battery.fixtures import copied_repository, synthetic_dataset
 from battery.page import PAGE, page, tried_faults, tried_inputs
 from battery.server_faults import server_faults
+from lib.bundle import find_bundle
 
 logging.disable(logging.CRITICAL)  # what libraries say of broken files is not what is asked here
 inputs, faults = tried_inputs(), tried_faults()
 with tempfile.TemporaryDirectory() as folder:
     site = Path(folder)
-    servers = list(
-        server_faults(copied_repository(site / "copy"), synthetic_dataset(site / "dataset"), site / "servers")
-    )
+    servers = [
+        *server_faults(copied_repository(site / "copy"), synthetic_dataset(site / "dataset"), site / "servers"),
+        *dicom_faults(find_bundle(str(site / "copy" / "apps" / "dualtask"), {}), site / "dicom"),
+    ]
 PAGE.write_text(page(inputs, faults, servers))
 wrong = [*(outcome.faults for _, outcome in inputs), *(tally.damaged for _, tally in faults)]
 sys.exit(int(any([*wrong, *(fault.wrong for fault in servers)])))

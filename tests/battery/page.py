@@ -38,7 +38,8 @@ _FAULTS = """\
 
 A process is killed (`kill -9`) before each step that it takes on the disk, and again on a disk that is full at 0, 1,
 2, 4, ... bytes of a file. Then a new process looks: the old or the new state is there and whole, and the work can be
-done. Below, real servers are treated so. Power failures are not tried.
+done. Below, real servers are treated so, and a stand-in for the DICOM server fails while the app lists series, fetches
+one, and saves a final label: a sentence within seconds, and all goes on when it is back. Power failures are not tried.
 """
 
 

@@ -175,8 +175,8 @@ class StudyFolder(LocalDatastore):
         return {name: file for name, file in found.items() if not name.startswith(".")}
 
     def _check_label(self, label_id: str, tag: str) -> None:
-        self.check_known(label_id)
         if self._datastore.label(label_id, tag) is None:
+            self.check_known(label_id)
             raise LabelNotFoundException(f"Study {label_id!r} has no label {tag!r}: ask for one that it has.")
 
     _reconcile_datastore = _alone(LocalDatastore._reconcile_datastore)

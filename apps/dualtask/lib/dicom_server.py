@@ -18,10 +18,10 @@ from dualtask.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS, READ_SECONDS = TIMEOUT = (5, 30)
-"""The server is given up when it does not accept a connection, or sends nothing, for so long."""
+TIMEOUT = (5.0, 30.0)
+"""Seconds for which the server may accept no connection, and may send nothing, before it is given up."""
 
-_REST_SECONDS = 5
+REST_SECONDS = 5
 """After it was given up it is not asked for so long: else all who wait for one another wait for each other's limit."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -31,20 +31,24 @@ class DicomServerError(InputError):
     """The DICOM server does not answer, or not as the standard says (PS3.18)."""
 
 
-def give_up_in_time(client: DICOMwebClient) -> DICOMwebClient:
-    """Let a client wait for its server no longer than ``TIMEOUT``; by itself it waits for ever.
+def give_up_in_time(client: DICOMwebClient, timeout: tuple[float, float] = TIMEOUT) -> DICOMwebClient:
+    """Let a client wait for its server no longer than ``timeout``; by itself it waits for ever.
 
     It tries nothing again either, which by itself takes it half a minute: whoever asks is told, and asks again.
     """
     client.set_http_retry_params(retry=False)
     for scheme in ("http://", "https://"):
-        client._session.mount(scheme, _InTime())
+        client._session.mount(scheme, _InTime(timeout))
     return client
 
 
 class _InTime(HTTPAdapter):
+    def __init__(self, timeout: tuple[float, float]) -> None:
+        super().__init__()
+        self._timeout = timeout
+
     def send(self, *arguments: Any, timeout: Any = None, **options: Any) -> requests.Response:
-        return super().send(*arguments, timeout=timeout or TIMEOUT, **options)
+        return super().send(*arguments, timeout=timeout or self._timeout, **options)
 
 
 class DicomServer:
@@ -113,7 +117,7 @@ class DicomServer:
         try:
             yield
         except requests.Timeout as error:
-            self._rests_until = time.monotonic() + _REST_SECONDS
+            self._rests_until = time.monotonic() + REST_SECONDS
             raise DicomServerError(_SILENT) from error
         except requests.ConnectionError as error:
             raise DicomServerError(
@@ -132,9 +136,7 @@ class DicomServer:
             ) from error
 
 
-_SILENT = (
-    f"The DICOM server was silent for {READ_SECONDS} seconds: nothing was changed here, try again when it is back."
-)
+_SILENT = "The DICOM server was silent for too long: nothing was changed here, try again when it is back."
 
 
 def _checked(instance: Dataset, series: str) -> Dataset:

@@ -8,12 +8,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 from monailabel.config import settings as server
 from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.endpoints import proxy
 from monailabel.interfaces.utils import app as instances
 from small_server import MODEL, SmallApp, client_of, new_server, scan_bytes
 from starlette.testclient import TestClient
 
+from lib.dicom_server import TIMEOUT
+from lib.repairs import dicom_proxy
 from lib.security import close
 from lib.security.settings import SecuritySettings
 
@@ -142,6 +146,20 @@ def test_scans_are_not_uploaded_past_the_dicom_server(closed):
     answer = closed.put("/datastore/image", params={"image": "1.2.9"}, files={"file": ("x.nii", scan_bytes())})
     assert answer.status_code == 422
     assert "DICOM server" in answer.json()["detail"]
+
+
+def test_dicom_server_that_hangs_is_a_sentence(closed, dicom_server, monkeypatch: pytest.MonkeyPatch):
+    def give_up(*_: object, **options: object) -> None:
+        assert options["timeout"] == TIMEOUT
+        raise requests.ReadTimeout
+
+    for name in ("proxy_dicom", "requests"):
+        monkeypatch.setattr(proxy, name, getattr(proxy, name))  # to be undone after the repair
+    dicom_proxy.apply()
+    monkeypatch.setattr(requests.Session, "send", give_up)
+    answer = closed.get("/proxy/dicom/qido/studies")
+    assert answer.status_code == 502
+    assert "does not answer" in answer.json()["detail"]
 
 
 def test_dicom_server_that_is_gone_is_a_sentence(closed, instance, dicom_server, monkeypatch: pytest.MonkeyPatch):
