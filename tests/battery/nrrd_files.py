@@ -67,7 +67,7 @@ NRRD = [
         ("NRRD in another space", _file(space="left-anterior-superior"), Refused("left-anterior")),
         ("NRRD in a shortened space", _file(space="LPS"), Refused("'LPS'")),
         ("NRRD with its voxels in another file", _detached, Refused("suffix")),
-        ("NRRD that takes its voxels from the system", _pointing_elsewhere, Refused("damaged")),
+        ("NRRD that takes its voxels from the system", _pointing_elsewhere, Refused("another file")),
         ("NRRD", _file(), _SAME),
         ("NRRD, right-anterior-superior", _file(affine=SCAN.affine, space="right-anterior-superior"), _SAME),
         ("NRRD, not compressed", _file(encoding="raw"), _SAME),

@@ -14,7 +14,7 @@ from monai.transforms import LoadImage
 
 from dualtask.errors import InputError
 from dualtask.evaluation.label_maps import prediction_path
-from dualtask.scans.reading import DAMAGED
+from dualtask.scans.damage import refusing_damage
 from dualtask.scans.voxels import check_grid
 from dualtask.structures import STRUCTURES
 
@@ -42,10 +42,8 @@ def read_probabilities(
     path = prediction_path(case["image"], predictions_dir, "probability")
     if not path.exists():
         return None
-    try:
+    with refusing_damage(path, "cannot be read to its end, it is damaged", "run the inference again"):
         maps = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=NibabelReader())
-    except DAMAGED as error:
-        raise InputError(f"{path} cannot be read to its end, it is damaged: run the inference again.") from error
     if len(maps) != len(STRUCTURES) or not bool((torch.abs(maps - 0.5) <= 0.5 + _ROUNDING).all()):
         raise InputError(f"{path} is no probability of {' and '.join(STRUCTURES)}: run the inference again.")
     check_grid(maps[:1], reference, str(path), f"the label {case['label']}")

@@ -15,6 +15,7 @@ from monai.utils import ensure_tuple
 from pydicom.errors import InvalidDicomError
 
 from dualtask.errors import InputError
+from dualtask.scans.damage import refusing_damage
 
 _REQUIRED = (
     "Rows",
@@ -64,11 +65,17 @@ def series_slices(folder: Path) -> list[Path]:
     Raises:
         InputError: says what is wrong with the folder and what to do.
     """
+    with refusing_damage(folder, "is not a readable DICOM series"):
+        return _checked_slices(folder)
+
+
+def _checked_slices(folder: Path) -> list[Path]:
     slices = _read_headers(folder)
     if not slices:
         raise InputError(f"{folder} holds no DICOM files: give the folder of one CT series.")
     paths, headers = list(slices), list(slices.values())
     _check_kind(folder, headers)
+    _check_sizes(folder, slices)
     orientation, positions = _geometry(folder, headers)
     normal = np.cross(orientation[:3], orientation[3:])
     order = np.argsort(positions @ normal, kind="stable")
@@ -114,6 +121,19 @@ def _check_kind(folder: Path, headers: list[pydicom.Dataset]) -> None:
             for handler in pydicom.config.pixel_data_handlers
         ):
             raise InputError(f"{folder} is compressed as {syntax.name}: export it uncompressed.")
+
+
+def _check_sizes(folder: Path, slices: dict[Path, pydicom.Dataset]) -> None:
+    """Refuse slices without pixels, and those shorter than their headers say before room is made for what these say."""
+    for path, header in slices.items():
+        if min(header.Rows, header.Columns) < 2:
+            raise InputError(f"{folder} has a slice of {header.Rows} x {header.Columns} pixels: export it again.")
+        syntax = header.file_meta.TransferSyntaxUID
+        if syntax.is_compressed or syntax.is_deflated:
+            continue
+        stated = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 0) // 8
+        if stated > path.stat().st_size:
+            raise InputError(f"{folder} has a slice that was cut off, {path.name}: copy or export it again.")
 
 
 def _geometry(folder: Path, headers: list[pydicom.Dataset]) -> tuple[np.ndarray, np.ndarray]:

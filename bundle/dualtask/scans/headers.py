@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from nibabel.openers import ImageOpener
 
 from dualtask.errors import InputError
+from dualtask.scans.damage import refusing_damage
 from dualtask.scans.dicom_series import series_slices
 
 NIFTI = (".nii", ".nii.gz")
@@ -21,6 +23,9 @@ NRRD = (".nrrd",)
 
 _NRRD_SPACES = ("left-posterior-superior", "right-anterior-superior")
 """The spaces that MONAI's reader turns into RAS rightly; it takes every other name as RAS without a word."""
+
+_NRRD_SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+"""Fields that say how much of the file stands before the voxels, each in two spellings."""
 
 _FOREIGN_UNITS = {1: "metres", 3: "micrometres"}
 """Units of length that a NIfTI header may state; readers take every number as mm without a word."""
@@ -73,7 +78,7 @@ def check_scan(path: str | os.PathLike[str]) -> None:
 
 
 def _check_nifti(path: Path) -> None:
-    try:
+    with refusing_damage(path, "is not a readable NIfTI file"):
         image = nib.load(path)
         shape, affine = image.shape, image.affine
         # nibabel replaces a spacing of zero by 1 mm while loading: look at what the file says.
@@ -83,19 +88,11 @@ def _check_nifti(path: Path) -> None:
         units = _FOREIGN_UNITS.get(int(header["xyzt_units"]) % 8)
         oriented = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
         dtype = image.header.get_data_dtype()
-    except (
-        nib.filebasedimages.ImageFileError,
-        nib.spatialimages.HeaderDataError,
-        OSError,
-        EOFError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path} is not a readable NIfTI file: copy or export it again.") from error
+        stored = image.dataobj.offset + math.prod(map(int, shape)) * dtype.itemsize
     _check_shape(path, shape)
     if dtype.kind not in "iuf":
         raise InputError(f"{path} stores colours or complex numbers and not CT values: give the original CT.")
-    if not _holds(path, image.dataobj.offset + int(np.prod(shape)) * dtype.itemsize):
+    if not _holds(path, stored):
         raise InputError(f"{path} is shorter than its header says, it was cut off: copy it again.")
     if not np.all(np.isfinite(zooms)) or np.any(zooms <= 0):
         raise InputError(f"{path} has a voxel spacing of {zooms.tolist()} mm: export it with its true spacing.")
@@ -131,15 +128,22 @@ def _holds(path: Path, size: int) -> bool:
 
 
 def _check_nrrd(path: Path) -> None:
-    try:
+    with refusing_damage(path, "is not a readable NRRD file"):
         header = nrrd.read_header(str(path))
-    except (nrrd.NRRDError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable NRRD file: copy or export it again.") from error
-    _check_shape(path, tuple(header["sizes"]))
+        shape = tuple(header["sizes"])
+        directions, origin = (np.asarray(header.get(f"space {name}"), float) for name in ("directions", "origin"))
+        skipped = [int(header.get(name, 0)) for name in _NRRD_SKIPS]
+    if {"data file", "datafile"} & {key.lower() for key in header}:
+        raise InputError(f"{path} takes its voxels from another file: export header and voxels into one file.")
+    if header.get("type") == "block":
+        raise InputError(f"{path} stores blocks of bytes and not CT values: give the original CT.")
+    # The reader counts skipped lines one by one, whether the file has them or not.
+    if max(skipped) > path.stat().st_size:
+        raise InputError(f"{path} is shorter than its header says, it was cut off: copy it again.")
+    _check_shape(path, shape)
     if header.get("space") not in _NRRD_SPACES:
         known = " or ".join(_NRRD_SPACES)
         raise InputError(f"{path} has the space {header.get('space', 'unknown')!r}: export it in {known}.")
-    directions, origin = (np.asarray(header.get(f"space {name}"), dtype=float) for name in ("directions", "origin"))
     if directions.shape != (3, 3) or origin.shape != (3,):
         raise InputError(f"{path} states no three space directions and an origin: export it with its geometry.")
     affine = np.eye(4)
@@ -148,7 +152,7 @@ def _check_nrrd(path: Path) -> None:
 
 
 def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
-    if min(shape) < 1:
+    if min(shape, default=0) < 1:
         raise InputError(f"{path} states {_sides(shape)}, which cannot be: copy or export it again.")
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise InputError(f"{path} is a flat image of {_sides(shape)}: give the whole three-dimensional scan.")
@@ -163,4 +167,4 @@ def check_affine(path: Path, affine: np.ndarray) -> None:
 
 
 def _sides(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(side) for side in shape) + " voxels"
+    return " x ".join(str(side) for side in shape or [0]) + " voxels"

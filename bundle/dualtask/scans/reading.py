@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
-import zlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import nrrd
 import torch
 from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader
 from monai.transforms import LoadImage, MapTransform
 
-from dualtask.errors import InputError
+from dualtask.scans.damage import refusing_damage
 from dualtask.scans.dicom_series import SeriesReader
 from dualtask.scans.headers import NRRD, check_scan
 from dualtask.scans.voxels import check_ct_values
-
-DAMAGED = (
-    nib.filebasedimages.ImageFileError,
-    nrrd.NRRDError,
-    OSError,
-    EOFError,
-    ValueError,
-    AttributeError,  # pydicom, of a slice without pixels
-    NotImplementedError,  # pydicom, of a compression that its decoders know in part
-    zlib.error,
-)
-"""What readers raise for a file that is cut off, overwritten in the middle or compressed in an unknown way."""
 
 
 def _reader(path: Path) -> ImageReader:
@@ -56,16 +41,12 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
     check_scan(path)
     # A trailing slash would leave results without a name.
     path = Path(os.path.abspath(path))
-    try:
+    with refusing_damage(path, "cannot be read to its end, it is damaged"):
         if path.is_file() and path.suffix.lower() == ".gz":
             _check_sum(path)
         # A reader given with the call is the only one: a reader of the constructor falls back on others, which may
         # take a damaged file.
         volume = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
-    except InputError:
-        raise
-    except DAMAGED as error:
-        raise InputError(f"{path} cannot be read to its end, it is damaged: copy or export it again.") from error
     # MONAI's readers state the shape of the file, which may have further axes or another order.
     volume.meta["spatial_shape"] = tuple(volume.shape[1:])
     return volume

@@ -12,11 +12,13 @@ from typing import BinaryIO
 
 import nibabel as nib
 import nrrd
+import pydicom
 from starlette.datastructures import UploadFile
 from torch import nn
 
 from dualtask.errors import InputError
 from dualtask.networks import load_weights
+from dualtask.scans.dicom_series import series_slices
 from dualtask.scans.headers import check_scan
 from dualtask.scans.reading import read_volume
 from lib.security.names import check_study, scan_suffix
@@ -82,8 +84,7 @@ def _check_readable(path: Path) -> None:
     """Read a file, or the folder of a series, to its end."""
     try:
         check_scan(path)
-        if path.is_file():
-            _check_size(path)
+        _check_size(path)
         read_volume(path)
     except InputError:
         raise
@@ -107,15 +108,17 @@ def _save(upload: UploadFile, path: Path) -> Path:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a scan whose voxels would fill the memory, or which takes them from another file."""
+    """Refuse a scan whose voxels would fill the memory."""
+    if path.is_dir():
+        headers = [pydicom.dcmread(slice_, stop_before_pixels=True) for slice_ in series_slices(path)]
+        _check_voxels(path, (len(headers), headers[0].Rows, headers[0].Columns))
+        return
     if not path.name.lower().endswith(".nrrd"):
         _check_voxels(path, nib.load(path).shape)
         return
     with path.open("rb") as file:
         header = nrrd.read_header(file)
         _check_voxels(path, tuple(header["sizes"]))
-        if {"data file", "datafile"} & {key.lower() for key in header}:
-            raise InputError(f"{path} takes its voxels from another file: save header and voxels in one file.")
         if header["encoding"] in ("gz", "gzip"):
             _check_unpacked(path, file)
         elif header["encoding"] != "raw":
