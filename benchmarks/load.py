@@ -114,11 +114,13 @@ def table(load: Load, memory: list[int]) -> str:
     return "\n".join(lines)
 
 
-def _title(annotators: int, minutes: float) -> str:
+def _title(annotators: int, minutes: float, load: Load) -> str:
+    studies = len(load.seconds["save"])
     return (
         "# Load\n\nWritten by `benchmarks/load.py`, which says what is asked. A few small synthetic studies, "
         f"{annotators} annotators\n"
-        f"without a pause for {minutes:g} minutes, {psutil.cpu_count()} processor cores, no GPU."
+        f"without a pause for {minutes:g} minutes, {psutil.cpu_count()} processor cores, no GPU. They annotate "
+        f"{studies} times:\nwith a minute for each study that is {studies / annotators:.0f} minutes of work."
     )
 
 
@@ -134,7 +136,7 @@ def main() -> None:
         repository, dataset = copied_repository(place / "repository"), synthetic_dataset(place / "dataset")
         with started(repository, dataset / "imagesTr", [place / "server"]) as (server,):
             load, memory = measure(server, dataset / "labelsTr", arguments.annotators, arguments.minutes * 60)
-    text = "\n\n".join([_title(arguments.annotators, arguments.minutes), table(load, memory), *load.errors[:10]])
+    text = "\n\n".join([_title(arguments.annotators, arguments.minutes, load), table(load, memory), *load.errors[:10]])
     if arguments.output:
         arguments.output.write_text(f"{text}\n")
     else:

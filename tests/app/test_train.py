@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ class Workflows:
         self.trainings: list[dict] = []
         self.evaluations: list[dict] = []
         self.dice = {"current": 0.5, "candidate": 0.6}
+        self.killed = False
 
     def __call__(self, run_id: str | None = None, **arguments: object) -> None:
         if run_id == "evaluating":
@@ -36,7 +38,9 @@ class Workflows:
         else:
             self.trainings.append(arguments)
             weights = Path(arguments["ckpt_dir"]) / arguments["ckpt_name"]
-            weights.parent.mkdir(parents=True)
+            assert weights.parent.is_dir()
+            if self.killed:
+                raise KeyboardInterrupt
             weights.write_bytes(f"weights {len(self.trainings)}".encode())
 
 
@@ -245,6 +249,58 @@ def test_left_over_weights_of_a_killed_training_are_not_taken_for_new_ones(task,
     (task.folder / "candidate" / "model.pt").write_bytes(b"left over")
     train()
     assert task.versions.path.read_bytes() == b"weights 1"
+
+
+@pytest.fixture
+def killed(train, workflows) -> None:
+    """A training was killed."""
+    workflows.killed = True
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    workflows.killed = False
+
+
+def test_killed_training_is_continued_by_the_next(killed, task, train, workflows):
+    left = task.folder / "candidate" / "model_last.pt"
+    left.write_bytes(b"state")
+    train()
+    assert workflows.trainings[-1]["resume"] is True
+    assert left.read_bytes() == b"state"
+    assert task.versions.current == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"count": 11}, {"others": 1}, {"max_epochs": 3}, {"pretrained": False}], ids=lambda change: str(change)
+)
+def test_killed_training_of_other_studies_or_settings_is_not_continued(killed, task, train, workflows, change):
+    (task.folder / "candidate" / "model_last.pt").write_bytes(b"state")
+    train(**change)
+    assert workflows.trainings[-1]["resume"] is False
+    assert not (task.folder / "candidate" / "model_last.pt").exists()
+
+
+def test_killed_training_is_not_continued_after_a_correction(killed, train, workflows, tmp_path: Path):
+    os.utime(tmp_path / "label_004.nii.gz", ns=(1, 1))
+    train()
+    assert workflows.trainings[-1]["resume"] is False
+
+
+def test_training_that_ended_is_not_continued(task, train, workflows):
+    for judged in (0.4, 0.6, 0.6):  # rejected, published, anew
+        workflows.dice["candidate"] = judged
+        train()
+        assert workflows.trainings[-1]["resume"] is False
+
+
+def test_failed_training_is_not_continued(train, workflows, monkeypatch: pytest.MonkeyPatch):
+    def fail(*args: object, **options: object) -> None:
+        raise InputError("label_001.nii.gz lies elsewhere.")
+
+    with monkeypatch.context() as failing, pytest.raises(InputError):
+        failing.setattr(monai.bundle, "run", fail)
+        train()
+    train()
+    assert workflows.trainings[-1]["resume"] is False
 
 
 def test_tracking_by_mlflow_stays_off(train, workflows):

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from battery.attacks import tried_attacks
 from battery.dicom_faults import dicom_faults
 from battery.fixtures import copied_repository, synthetic_dataset
 from battery.page import PAGE, page, tried_faults, tried_inputs
@@ -14,13 +15,19 @@ from battery.server_faults import server_faults
 from lib.bundle import find_bundle
 
 logging.disable(logging.CRITICAL)  # what libraries say of broken files is not what is asked here
-inputs, faults = tried_inputs(), tried_faults()
-with tempfile.TemporaryDirectory() as folder:
+inputs, attacks, faults = tried_inputs(), list(tried_attacks()), tried_faults()
+# A request that was given up may still be writing while the folder is removed.
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     site = Path(folder)
     servers = [
         *server_faults(copied_repository(site / "copy"), synthetic_dataset(site / "dataset"), site / "servers"),
         *dicom_faults(find_bundle(str(site / "copy" / "apps" / "dualtask"), {}), site / "dicom"),
     ]
-PAGE.write_text(page(inputs, faults, servers))
-wrong = [*(outcome.faults for _, outcome in inputs), *(tally.damaged for _, tally in faults)]
-sys.exit(int(any([*wrong, *(fault.wrong for fault in servers)])))
+PAGE.write_text(page(inputs, attacks, faults, servers))
+wrong = [
+    *(outcome.faults for _, outcome in inputs),
+    *(each.got_in for each in attacks),
+    *(tally.damaged for _, tally in faults),
+    *(fault.wrong for fault in servers),
+]
+sys.exit(int(any(wrong)))

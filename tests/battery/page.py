@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from battery.attacks import Attacks
 from battery.faults import Tally, fill_the_disk, kill_at_every_step
 from battery.given import Accepted, Input
 from battery.interrupted import WORK
@@ -18,10 +19,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "robustness.md"
 _COLUMNS = ("kind", "input", "expected", "outcome", "upload", "sentence")
 
 _INTRODUCTION = """\
-# Damaged inputs, faults and what came of them
+# Damaged inputs, attacks, faults and what came of them
 
 Written by `PYTHONPATH=bundle:apps/dualtask:tests python -m battery`; all scans are synthetic. The tests of
-`tests/battery` try the same.
+`tests/battery` and `tests/app/security` try the same.
 """
 
 _INPUTS = """\
@@ -31,6 +32,13 @@ Each is read as training, inference and the app read it. *As expected* means for
 has its value at its place in space; for what is refused: one sentence with the file's name and a remedy, and nothing
 written. *Upload* is what the app's gate does with the file; it keeps what can be read, also a file that is no CT, since
 labels come the same way, and the CT is refused when it is used.
+"""
+
+_ATTACKS = """\
+## Attacks
+
+Against the server as the app starts it; SECURITY.md says what is defended and what is not. The first row shows each
+hole on the server that MONAI Label ships, too. A test of fuzzing sends a hundred requests and more, and counts once.
 """
 
 _FAULTS = """\
@@ -63,10 +71,19 @@ def tried_faults() -> list[tuple[str, Tally]]:
 
 
 def page(
-    inputs: Sequence[tuple[Input, Outcome]], faults: Sequence[tuple[str, Tally]], servers: Sequence[ServerFault]
+    inputs: Sequence[tuple[Input, Outcome]],
+    attacks: Sequence[Attacks],
+    faults: Sequence[tuple[str, Tally]],
+    servers: Sequence[ServerFault],
 ) -> str:
     """The page in Markdown."""
-    return "\n".join([_INTRODUCTION, _INPUTS, *_input_lines(inputs), "", _FAULTS, *_fault_lines(faults, servers), ""])
+    parts = (
+        (_INTRODUCTION, _summary_lines(inputs, attacks, faults, servers)),
+        (_ATTACKS, _attack_lines(attacks)),
+        (_FAULTS, _fault_lines(faults, servers)),
+        (_INPUTS, _input_lines(inputs)),
+    )
+    return "\n".join(line for text, lines in parts for line in (text, *lines, ""))
 
 
 def listed_inputs() -> list[str]:
@@ -76,11 +93,32 @@ def listed_inputs() -> list[str]:
     return [row[1] for row in rows if row[0] in kinds]
 
 
+def _summary_lines(
+    inputs: Sequence[tuple[Input, Outcome]],
+    attacks: Sequence[Attacks],
+    faults: Sequence[tuple[str, Tally]],
+    servers: Sequence[ServerFault],
+) -> Iterator[str]:
+    injected = sum(tally.injected for _, tally in faults) + sum(fault.injected for fault in servers)
+    damaged = sum(len(tally.damaged) for _, tally in faults) + sum(len(fault.wrong) for fault in servers)
+    yield _row(("what", "tried", "went wrong"))
+    yield "|---|---|---|"
+    yield _row(("damaged and odd inputs", str(len(inputs)), str(sum(bool(outcome.faults) for _, outcome in inputs))))
+    yield _row(("attacks", str(sum(each.tried for each in attacks)), str(sum(len(each.got_in) for each in attacks))))
+    yield _row(("faults (killed, disk full, DICOM server failing)", str(injected), str(damaged)))
+
+
+def _attack_lines(attacks: Sequence[Attacks]) -> Iterator[str]:
+    yield _row(("attack", "tests", "got in"))
+    yield "|---|---|---|"
+    for each in attacks:
+        yield _row((each.name, str(each.tried), "; ".join(each.got_in) or "0"))
+
+
 def _input_lines(tried: Sequence[tuple[Input, Outcome]]) -> Iterator[str]:
     count = Counter(isinstance(given.expected, Accepted) for given, _ in tried)
-    wrong = sum(bool(outcome.faults) for _, outcome in tried)
     uploads = Counter(outcome.upload for _, outcome in tried)
-    yield f"**{len(tried)} inputs, {wrong} went wrong.** {count[True]} must be accepted, {count[False]} refused."
+    yield f"{count[True]} must be accepted, {count[False]} refused."
     yield f"At the upload {uploads['kept']} were kept and {uploads['refused']} refused."
     yield ""
     yield _row(_COLUMNS)
@@ -92,10 +130,6 @@ def _input_lines(tried: Sequence[tuple[Input, Outcome]]) -> Iterator[str]:
 
 
 def _fault_lines(faults: Sequence[tuple[str, Tally]], servers: Sequence[ServerFault]) -> Iterator[str]:
-    injected = sum(tally.injected for _, tally in faults) + sum(fault.injected for fault in servers)
-    wrong = sum(len(tally.damaged) for _, tally in faults) + sum(len(fault.wrong) for fault in servers)
-    yield f"**{injected} faults, {wrong} times something lost or damaged.**"
-    yield ""
     yield _row(("fault", "injected", "labels looked for", "lost or damaged"))
     yield "|---|---|---|---|"
     for name, tally in faults:

@@ -21,6 +21,11 @@ _DISK_SIZES = (0, 100, 1500)
 
 _SAVES_BEFORE_KILL = 20
 
+_EPOCHS_BEFORE_KILL = 2
+
+_MANY = 1000
+"""Epochs of a training that does not end by itself."""
+
 
 @dataclass(frozen=True)
 class ServerFault:
@@ -52,13 +57,14 @@ def server_faults(repository: Path, dataset: Path, folder: Path) -> Iterator[Ser
         yield labels.fault("two servers on one folder", 1, _saved_by_turns(first, second, labels))
         second.kill()
         yield labels.fault("disk full while a label is saved", len(_DISK_SIZES), _full_disk(first, labels))
-        first.train(epochs=1000)
+        first.train(epochs=_MANY)
         first.score()
         wait_until(lambda: first.training().get("epoch", 0) >= 1, seconds=120)
         _kill_while_saving(first, labels)
     with started(repository, labels.studies, [folder / "third"]) as (server,):
         wrong = [*labels.lost(server), *_finish_training_and_scoring(server, labels.studies)]
         yield labels.fault("kill -9 of the server and its tasks while it saves labels, trains and scores", 1, wrong)
+        yield labels.fault("kill -9 of a training", 1, [*_training_goes_on(server), *labels.lost(server)])
 
 
 class _Labels:
@@ -161,6 +167,21 @@ def _finish_training_and_scoring(server: Server, studies: Path) -> Iterator[str]
     if server.training()["state"] not in ("published", "rejected"):
         yield f"the training is {server.training()['state']}"
     yield from _broken_results(studies)
+
+
+def _training_goes_on(server: Server) -> Iterator[str]:
+    """A killed training is said to be interrupted, and goes on after its last epoch when it is asked for again."""
+    server.train(epochs=_MANY)
+    wait_until(lambda: server.training().get("epoch", 0) >= _EPOCHS_BEFORE_KILL, seconds=120)
+    server.kill_training()
+    killed = server.training()
+    if killed["state"] != "interrupted":
+        yield f"the killed training is said to be {killed['state']}"
+    server.train(epochs=_MANY)
+    wait_until(lambda: server.training().get("epoch", 0) not in (0, killed["epoch"]), seconds=120)
+    if (epoch := server.training().get("epoch", 0)) <= killed["epoch"]:
+        yield f"the training began anew: epoch {epoch} after {killed['epoch']}"
+    server.stop_training()
 
 
 def _broken_results(studies: Path) -> Iterator[str]:

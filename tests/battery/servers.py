@@ -17,6 +17,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import psutil
 import requests
 
 
@@ -86,6 +87,17 @@ class Server:
     def train(self, epochs: int) -> None:
         """Start a training of the only model."""
         requests.post(f"{self.url}/train/{self.model()}", json={"max_epochs": epochs}, timeout=60).raise_for_status()
+
+    def kill_training(self) -> None:
+        """Kill -9 of the processes that train, and of no other."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            process.kill()
+        self.ended("train")
+
+    def stop_training(self) -> None:
+        """Stop the training, as a viewer does."""
+        requests.delete(f"{self.url}/train/", timeout=60).raise_for_status()
+        self.ended("train")
 
     def score(self) -> None:
         """Start the scoring of the studies."""

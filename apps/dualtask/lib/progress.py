@@ -46,8 +46,10 @@ class TrainingProgress:
         process = record.pop("process")
         if record["state"] in _UNFINISHED and not psutil.pid_exists(process):
             record["state"] = "interrupted"
-        history = self.folder / "history.json"
-        epochs = json.loads(history.read_text()) if history.exists() else []
+        try:
+            epochs = json.loads((self.folder / "history.json").read_text())
+        except FileNotFoundError:  # no epoch yet, or a new training has just removed it
+            epochs = []
         if epochs:
             record |= {"epoch": epochs[-1]["epoch"], "loss": epochs[-1]["loss"]}
             record |= next((epoch["validation"] for epoch in reversed(epochs) if "validation" in epoch), {})

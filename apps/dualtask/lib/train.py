@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -18,6 +19,7 @@ from monailabel.utils.others.generic import device_list, name_to_device
 
 from dualtask.errors import InputError, find_input_error, print_input_errors_as_one_sentence
 from dualtask.evaluation import read_scores
+from dualtask.files import write_atomically
 from dualtask.scans import LoadScand
 from dualtask.structures import STRUCTURES
 from lib.bundle import Bundle
@@ -38,7 +40,8 @@ _LOW_PRIORITY = 10
 class DualTaskTrain(BundleTrainTask):
     """Trains on the studies with a final label, and publishes the weights if they are not worse than the current ones.
 
-    Other studies take part without a label. The bundle's weights are never written to.
+    Other studies take part without a label. The bundle's weights are never written to. A training that was killed is
+    continued from its last whole epoch by the next one, if this is asked the same of the same studies and labels.
 
     Args:
         bundle: its ``configs/train.json`` is run, with ``configs/finetune.json`` on top to start from weights.
@@ -132,7 +135,9 @@ class DualTaskTrain(BundleTrainTask):
             else:
                 logger.warning("The new weights are worse on the held-out studies: the current ones stay.")
                 self.progress.write("rejected", **facts, dice=after, dice_before=before)
+            self._plan.unlink()
         except Exception as error:
+            self._plan.unlink(missing_ok=True)
             sentence = find_input_error(error) or f"{type(error).__name__}: see the server's log."
             self.progress.write("failed", **facts, error=str(sentence))
             raise
@@ -140,6 +145,11 @@ class DualTaskTrain(BundleTrainTask):
     @property
     def _candidate(self) -> Path:
         return self.folder / "candidate" / "model.pt"
+
+    @property
+    def _plan(self) -> Path:
+        """What the training of the candidate was asked; there until it ends, so that only a killed one leaves it."""
+        return self._candidate.with_name("plan.json")
 
     def _dice(self, weights: Path, judges: list[Case], device: str) -> dict[str, float]:
         """Mean Dice of each structure through the whole chain from scan to mask.
@@ -187,14 +197,32 @@ class DualTaskTrain(BundleTrainTask):
             overrides["weights"] = str(self.versions.path)
         # As read from train.json alone they would undo the overlay's.
         del overrides[self.const.key_train_handlers()]
-        shutil.rmtree(self._candidate.parent, ignore_errors=True)
-        (self.folder / "history.json").unlink(missing_ok=True)
+        overrides["resume"] = self._continues(request)
         overrides["ckpt_dir"] = str(self._candidate.parent)
         overrides["ckpt_name"] = self._candidate.name
         overrides["output_dir"] = str(self.folder)
         # Weights are saved at a validation: a short training must reach one.
         overrides["val_interval"] = min(self.bundle_config.get("val_interval"), request["max_epochs"])
         monai.bundle.run(config_file=configs, meta_file=self.bundle_metadata_path, **overrides)
+
+    def _continues(self, request: dict[str, Any]) -> bool:
+        """Whether a killed training was asked the same; if not, what it left is removed."""
+        plan = json.dumps(
+            {
+                "weights": self.versions.digest if request["pretrained"] else None,
+                "max_epochs": request["max_epochs"],
+                "cases": [
+                    [case["image"], stamp(case) if "label" in case else None]
+                    for case in [*request["teaching"], *request["judging"]]
+                ],
+            }
+        )
+        if self._plan.is_file() and self._plan.read_text() == plan:
+            return True
+        shutil.rmtree(self._candidate.parent, ignore_errors=True)
+        (self.folder / "history.json").unlink(missing_ok=True)
+        write_atomically(self._plan, lambda temporary: temporary.write_text(plan))
+        return False
 
 
 def _usable(cases: list[Case]) -> list[Case]:

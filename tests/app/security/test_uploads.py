@@ -10,9 +10,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from monai.transforms import LoadImage
 from small_server import MODEL, STUDY, UPLOAD_LIMIT_MB, scan_bytes
 
 from dicom_series import write_series
+from dualtask.errors import InputError
 from dualtask.scans.reading import read_volume
 
 OTHER_PATIENT = np.full((4, 4, 4), 77, np.int16)
@@ -106,9 +108,11 @@ def thief(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return nrrd_bytes(f"encoding: raw\ndata file: {other}", b"")
 
 
-def test_readers_follow_a_header_to_another_file(thief: bytes, tmp_path: Path):
+def test_header_leads_readers_to_another_file_and_ours_refuses_it(thief: bytes, tmp_path: Path):
     (tmp_path / "x.nrrd").write_bytes(thief)
-    assert float(read_volume(tmp_path / "x.nrrd").mean()) == 77
+    assert float(LoadImage()(str(tmp_path / "x.nrrd")).mean()) == 77
+    with pytest.raises(InputError, match="another file"):
+        read_volume(tmp_path / "x.nrrd")
 
 
 def test_header_that_takes_voxels_from_another_file_is_refused(closed, untouched, thief: bytes):
