@@ -7,7 +7,7 @@ STUDIES ?= $(DEMO)/studies/imagesTr
 SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
-CASE ?= metro_003
+CASE ?= metro_004
 
 # What annotation in OHIF is tried and tested with.
 DEBIAN := chromium orthanc orthanc-dicomweb
@@ -20,6 +20,11 @@ export MLFLOW_DISABLE_TELEMETRY := true
 RUN := python -m monai.bundle run
 EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']"
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
+
+# NNUNET: Python of an environment with nnunetv2, whose predictor then takes part.
+PERFORMANCE := PYTHONPATH=bundle:apps/dualtask:tests python benchmarks
+FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
+CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format manifest figures bench robustness check-site fetch-msd pictures
@@ -84,7 +89,7 @@ manifest: $(VENV)/installed ## bundle/manifest.sha256, after a change of the bun
 	PYTHONPATH=bundle:apps/dualtask python -m lib.manifest bundle
 
 figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
-	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 2000
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
@@ -102,11 +107,14 @@ pictures: $(VENV)/installed ## docs/images: what the method estimates, and its v
 	PYTHONPATH=bundle python benchmarks/method_pictures.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/pictures --case $(CASE) --output docs/images
 
-bench: $(VENV)/installed ## side-by-side measurements of speed (QUICK=1: a small scan, few repeats)
-	PYTHONPATH=bundle python benchmarks/precision.py $(if $(QUICK),--repeats 2)
-	PYTHONPATH=bundle python benchmarks/inference.py $(if $(QUICK),--shape 96 96 40 --rounds 1)
-	PYTHONPATH=bundle python benchmarks/training_step.py $(if $(QUICK),--steps 2)
-	PYTHONPATH=bundle python benchmarks/mask_to_distance.py
+bench: $(VENV)/installed ## speed, side by side (QUICK=1: small scans, few repeats, under demo/)
+	$(PERFORMANCE)/precision.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/precision.json
+	$(PERFORMANCE)/limit.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/limit.json
+	$(PERFORMANCE)/training_step.py $(if $(QUICK),--steps 1) --output $(FIGURES)/training_step.json
+	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),64 64 20,512 512 20) $(CONTEST) --output $(FIGURES)/inference_thin.json
+	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),96 96 40,512 512 200) $(CONTEST) --output $(FIGURES)/inference.json
+	$(PERFORMANCE)/scaling.py $(if $(QUICK),--quick) --output $(FIGURES)/scaling.json
+	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
 
 robustness: $(VENV)/installed ## docs/robustness.md and docs/load.md: damaged inputs, faults, load
 	PYTHONPATH=bundle:apps/dualtask:tests python -m battery

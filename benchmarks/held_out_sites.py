@@ -6,6 +6,7 @@ import argparse
 import base64
 import io
 from pathlib import Path
+from statistics import fmean
 
 from PIL import Image, ImageDraw
 
@@ -35,6 +36,20 @@ def table(rows: list[Row]) -> str:
             cells = ["-" if mean is None else f"{mean:.2f}" for mean in means]
             lines.append(f"| {group} | {structure} | {metrics['dice']['n']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def lesions(rows: list[Row]) -> str:
+    """How many lesions are found, and in how many cases without one a lesion is seen."""
+    shown = [row for row in rows if row["structure"] == "lesion"]
+    ill = [row for row in shown if row["reference_ml"] > 0]
+    healthy = [row for row in shown if row["reference_ml"] == 0]
+    found = [row for row in ill if row["detected_components"] > 0]
+    alarms = [row for row in healthy if row["prediction_ml"] > 0]
+    mean = fmean(row["dice"] for row in ill)
+    return (
+        f"Of {len(ill)} cases with a lesion it is found in {len(found)} (mean Dice of the {len(ill)}: {mean:.2f}); of "
+        f"{len(healthy)} without one a lesion is seen in {len(alarms)}."
+    )
 
 
 def picture(dataset: Path, predictions: Path, rows: list[Row]) -> Image.Image:
@@ -68,7 +83,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, required=True)
     arguments = parser.parse_args()
     rows = read_scores(arguments.predictions / "metrics.csv")
-    print(table(rows))
+    print(table(rows), lesions(rows), sep="\n\n")
     picture(arguments.dataset, arguments.predictions, rows).save(arguments.picture, optimize=True)
 
 

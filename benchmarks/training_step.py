@@ -8,31 +8,27 @@ contestants take turns within one process.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from monai.bundle import ConfigWorkflow
 from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet
 from monai.transforms import Compose
 from scipy.ndimage import distance_transform_edt
 
-from dualtask import bundle_root
 from dualtask.inferers.precision import autocast
 from dualtask.losses import DualTaskLoss
 from dualtask.losses.targets import Targets
 from dualtask.phantom.decathlon import write_decathlon
 from dualtask.phantom.sites import SITES
+from figures import report
+from parts import DEVICE, timed, training_parts
 
 _TARGETS = ("StructureMasksd", "SignedDistanced", "ContrastSitesd")
-_CPU = torch.device("cpu")
 
 
 class Clock:
@@ -42,9 +38,8 @@ class Clock:
         self.parts: dict[str, list[float]] = {}
 
     def __call__(self, part: str, step: Callable, *values: object) -> object:
-        started = time.perf_counter()
-        result = step(*values)
-        self.parts.setdefault(part, []).append(time.perf_counter() - started)
+        result, seconds = timed(step, *values)
+        self.parts.setdefault(part, []).append(seconds)
         return result
 
     def medians(self) -> dict[str, float]:
@@ -60,30 +55,20 @@ def scipy_targets(masks: np.ndarray, spacing: tuple[float, ...], truncation: flo
 
 
 def main() -> None:
-    """Measure and print both tables."""
+    """Measure, and report both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--output", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args()
-    root = Path(bundle_root())
     with tempfile.TemporaryDirectory() as folder:
         write_decathlon(folder, [SITES["metro"]], cases_per_site=5, seed=4000, matrix=160)
-        workflow = ConfigWorkflow(
-            str(root / "configs" / "train.json"),
-            meta_file=str(root / "configs" / "metadata.json"),
-            workflow_type="train",
-            logging_file=False,
-            dataset_dir=folder,
-            output_dir=folder,
-            tracking_uri="",
-        )
-        workflow.initialize()
-        part = workflow.parser.get_parsed_content
+        part = training_parts(folder)
         case = part("preprocessing")(part("cases")[0][0])
     draw = Compose([part("train#crop"), part("train#augmentation")]).flatten().transforms
     network, loss, optimizer = part("train#trainer#network"), part("loss"), part("optimizer")
     prepare = part("train#trainer#prepare_batch")
     spacing, truncation = tuple(part("grid_spacing")), float(part("pred_format")["distance_truncation"])
-    plain = SegResNet(init_filters=8, blocks_down=(1, 2, 2, 4), out_channels=3)
+    plain = SegResNet(init_filters=8, blocks_down=(1, 2, 2, 4), out_channels=3).to(DEVICE)
     plain_loss, plain_optimizer = DiceCELoss(to_onehot_y=True, softmax=True), torch.optim.AdamW(plain.parameters())
     clocks = {name: Clock() for name in ("ours", "reference recipe", "plain SegResNet")}
     for _ in range(arguments.steps + 1):
@@ -94,7 +79,7 @@ def main() -> None:
             sample = ours(f"{kind}: {type(transform).__name__}", transform, sample)
             sample = sample[0] if isinstance(sample, list) else sample
         batch = {name: sample[name][None] for name in ("image", "label", "label_distance", "label_sites", "annotated")}
-        views, targets = ours("views", prepare, batch, _CPU, False)
+        views, targets = ours("views", prepare, batch, DEVICE, False)
         _step(ours, network, loss, optimizer, views, targets, low_precision=True)
 
         reference = clocks["reference recipe"]
@@ -109,7 +94,8 @@ def main() -> None:
         plain_optimizer.zero_grad()
         simple("backward", value.backward)
         simple("optimiser", plain_optimizer.step)
-    _print(clocks)
+    medians = {name: clock.medians() for name, clock in clocks.items()}
+    report("training step", {"seconds": medians}, _lines(medians), arguments.output)
 
 
 def _step(
@@ -121,7 +107,7 @@ def _step(
     targets: Targets,
     low_precision: bool,
 ) -> None:
-    with autocast(_CPU) if low_precision else torch.autocast("cpu", enabled=False):
+    with autocast(DEVICE) if low_precision else torch.autocast(DEVICE.type, enabled=False):
         heads = clock("forward", network, views)
     heads = type(heads)(*(output.float() for output in heads))
     values: Mapping[str, torch.Tensor] = {
@@ -132,19 +118,18 @@ def _step(
     clock("optimiser", optimizer.step)
 
 
-def _print(clocks: Mapping[str, Clock]) -> None:
-    medians = {name: clock.medians() for name, clock in clocks.items()}
+def _lines(medians: Mapping[str, Mapping[str, float]]) -> list[str]:
     totals = {name: sum(parts.values()) for name, parts in medians.items()}
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads; PyTorch",
-        torch.__version__,
-    )
-    print("| step | time relative to ours |\n|---|---|")
-    for name, total in totals.items():
-        print(f"| {name} | {total / totals['ours']:.2f} |")
-    print("\n| part of ours | share of the step |\n|---|---|")
-    for part, seconds in medians["ours"].items():
-        print(f"| {part} | {100 * seconds / totals['ours']:.1f} % |")
+    ours = totals["ours"]
+    return [
+        "| step | time relative to ours |",
+        "|---|---|",
+        *(f"| {name} | {total / ours:.2f} |" for name, total in totals.items()),
+        "",
+        "| part of ours | share of the step |",
+        "|---|---|",
+        *(f"| {part} | {100 * seconds / ours:.1f} % |" for part, seconds in medians["ours"].items()),
+    ]
 
 
 if __name__ == "__main__":

@@ -270,5 +270,5 @@ def test_server_without_weights_refuses_to_start_in_one_sentence(
     )
     output = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "No weights at" in output
+    assert "localiser.pt is in the bundle's manifest.sha256 and not on disk" in output
     assert "Traceback" not in output

@@ -20,7 +20,7 @@ from monai.bundle import ConfigParser
 
 from dualtask.errors import InputError
 from dualtask.scans import decathlon_datalist
-from dualtask.studies import plan_runs, read_study, runner
+from dualtask.studies import plan_runs, processes, read_study, runner
 from dualtask.studies.__main__ import main
 from dualtask.studies.runner import collect, commands, is_done, run_study
 from dualtask.studies.tracking import track
@@ -152,9 +152,9 @@ def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_datase
 def test_what_is_done_is_not_run_again_and_other_settings_are_refused(write, small_dataset, tmp_path, monkeypatch):
     ran: list[str] = []
     monkeypatch.setattr(runner, "track", lambda *arguments: None)
-    monkeypatch.setattr(runner.subprocess, "run", lambda command, **options: ran.append(command) or finish(command))
+    monkeypatch.setattr(processes.subprocess, "run", lambda command, **options: ran.append(command) or finish(command))
     study = read_study(write(variants={"full": {}}))
-    monkeypatch.setattr(runner, "_commit", lambda: "abc")
+    monkeypatch.setattr(processes, "_commit", lambda: "abc")
     run_study(study, small_dataset, tmp_path / "out")
     assert len(ran) == 3
     run_study(study, small_dataset, tmp_path / "out")
@@ -172,8 +172,8 @@ def test_a_run_that_fails_is_one_sentence_and_the_others_go_on(write, small_data
         return finish(command)
 
     monkeypatch.setattr(runner, "track", lambda *arguments: None)
-    monkeypatch.setattr(runner, "_commit", lambda: "abc")
-    monkeypatch.setattr(runner.subprocess, "run", run)
+    monkeypatch.setattr(processes, "_commit", lambda: "abc")
+    monkeypatch.setattr(processes.subprocess, "run", run)
     study = read_study(write())
     with pytest.raises(InputError, match=r"1 of 4 runs failed.*less/valley/seed0.*The scan is flat"):
         run_study(study, small_dataset, tmp_path / "out")
@@ -194,7 +194,7 @@ def test_the_variants_of_a_localiser_that_fails_are_not_trained(write, small_dat
         ran.append(command)
         return subprocess.CompletedProcess(command, 1)
 
-    monkeypatch.setattr(runner.subprocess, "run", run)
+    monkeypatch.setattr(processes.subprocess, "run", run)
     with pytest.raises(InputError, match="4 of 4 runs failed"):
         run_study(read_study(write()), small_dataset, tmp_path / "out")
     assert len(ran) == 1
@@ -252,6 +252,6 @@ def test_the_command_runs_a_whole_study_and_then_finds_it_done(
     names = {run.data.tags["mlflow.runName"] for run in recorded(tmp_path / "out")}
     assert names == {"localiser/valley/seed0", "full/valley/seed0"}
 
-    monkeypatch.setattr(runner.subprocess, "run", None)
+    monkeypatch.setattr(processes.subprocess, "run", None)
     main()
     assert "All results" in capsys.readouterr().out

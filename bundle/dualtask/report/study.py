@@ -85,7 +85,8 @@ def write_study_report(
         examples = _examples(own, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
         structures[structure] = _report(own, list(by_name), reference, structure, examples)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
-    provenance = _provenance(study, [json.loads(run.read_text()) for run in runs])
+    records = [json.loads(run.read_text()) for run in runs]
+    provenance = provenance_of(f"configs/studies/{study.name}.json", records)
     output_dir.mkdir(parents=True, exist_ok=True)
     render_page(
         output_dir / "report.html",
@@ -149,10 +150,16 @@ def _examples(
     return examples
 
 
-def _provenance(study: Study, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def provenance_of(study: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What a table was made of and with.
+
+    Args:
+        study: path of its file in the repository.
+        records: of its runs (``dualtask.studies.processes``).
+    """
     minutes = sum(record["seconds"] for record in records) / 60
     return {
-        "study": f"configs/studies/{study.name}.json, {len(records)} runs",
+        "study": f"{study}, {len(records)} runs",
         "commits": ", ".join(sorted({str(record["commit"]) for record in records})),
         "hardware": ", ".join(sorted({record["hardware"] for record in records})),
         "PyTorch": ", ".join(sorted({record["versions"]["torch"] for record in records})),
@@ -169,8 +176,7 @@ def _markdown(
     for structure, report in structures.items():
         lines += [f"### {structure.capitalize()}", "", *(f"- {sentence}" for sentence in report.verdicts), ""]
         for table in report.tables:
-            lines += [f"{table.title}:", "", f"| {' | '.join(table.header)} |", "|---" * len(table.header) + "|"]
-            lines += [*(f"| {' | '.join(row)} |" for row in table.rows), ""]
+            lines += table.markdown()
     lines += [f"- {name}: {value}" for name, value in provenance.items()]
     return "\n".join(lines) + "\n"
 

@@ -25,6 +25,11 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def markdown(self) -> list[str]:
+        """Lines of the table in Markdown."""
+        lines = [f"{self.title}:", "", f"| {' | '.join(self.header)} |", "|---" * len(self.header) + "|"]
+        return [*lines, *(f"| {' | '.join(row)} |" for row in self.rows), ""]
+
 
 def with_reference(rows: Rows) -> Rows:
     """The rows whose reference holds the structure.

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
-import logging
 import os
-import platform
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,13 +17,9 @@ from dualtask import bundle_root
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from dualtask.scans import decathlon_datalist
-from dualtask.studies.plan import Run, Settings, Study, localiser_of, plan_runs
+from dualtask.studies.plan import Run, Study, localiser_of, plan_runs
+from dualtask.studies.processes import RECORD, bundle_command, run_commands, was_run, write_record
 from dualtask.studies.tracking import track
-
-logger = logging.getLogger(__name__)
-
-_FINISHED = "done.json"
-_LOG_TAIL = 5
 
 
 def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, threads: int = 1) -> Path:
@@ -90,12 +79,7 @@ def is_done(study: Study, run: Run, dataset_dir: Path, folder: Path) -> bool:
     Raises:
         InputError: it has, with other settings.
     """
-    record = folder / run.name / _FINISHED
-    if not record.is_file():
-        return False
-    if json.loads(record.read_text())["commands"] != commands(study, run, dataset_dir, folder):
-        raise InputError(f"{folder / run.name} was made with other settings: remove it or name another output folder.")
-    return True
+    return was_run(folder / run.name, commands(study, run, dataset_dir, folder))
 
 
 def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[list[str]]:
@@ -107,7 +91,9 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
     training["tracking_uri"] = ""  # the study has one record for all its runs
     if run.variant is None:
         overlays = [configs / "localiser.json", *study.overlays]
-        return [_command("training", [configs / "train.json", *overlays], {**study.localiser_training, **training})]
+        return [
+            bundle_command("training", [configs / "train.json", *overlays], {**study.localiser_training, **training})
+        ]
     overlays = [*study.overlays, *run.variant.overlays]
     localiser = folder / localiser_of(study, run.test_site).name / weights.name
     inference = {**common, "weights": weights, "localiser_weights": localiser}
@@ -116,44 +102,18 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
     to_train = {**study.training, **run.variant.training, **training}
     to_infer = {**study.inference, **run.variant.inference, **inference}
     return [
-        _command("training", [configs / "train.json", *overlays], to_train),
-        _command("evaluating", evaluation, to_infer),
+        bundle_command("training", [configs / "train.json", *overlays], to_train),
+        bundle_command("evaluating", evaluation, to_infer),
     ]
-
-
-def _command(workflow: str, configs: Sequence[Path], settings: Settings) -> list[str]:
-    root = Path(bundle_root()) / "configs"
-    command = [sys.executable, "-m", "monai.bundle", "run", workflow]
-    command += ["--config_file", repr([str(config) for config in configs])]
-    command += ["--meta_file", str(root / "metadata.json"), "--logging_file", str(root / "logging.conf")]
-    for key, value in settings.items():
-        command += [f"--{key}", str(value)]
-    return command
 
 
 def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: str, threads: int) -> None:
     output = folder / run.name
-    if run.variant and not (folder / localiser_of(study, run.test_site).name / _FINISHED).is_file():
+    if run.variant and not (folder / localiser_of(study, run.test_site).name / RECORD).is_file():
         raise InputError(f"{run.name} was not trained, because its localiser is not finished.")
-    output.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": device}
-    started = time.monotonic()
-    to_do = commands(study, run, dataset_dir, folder)
-    for command in to_do:
-        with (output / "log.txt").open("a") as log:
-            outcome = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
-        if outcome.returncode:
-            tail = " / ".join((output / "log.txt").read_text().strip().splitlines()[-_LOG_TAIL:])
-            raise InputError(f"{run.name} ended with exit code {outcome.returncode}, see its log.txt: {tail}")
-    record = {
-        "commands": to_do,
-        "seconds": round(time.monotonic() - started),
-        "commit": _commit(),
-        "hardware": torch.cuda.get_device_name() if device else f"{os.cpu_count()} CPU cores, {threads} threads",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
+    record = run_commands(output, commands(study, run, dataset_dir, folder), device, threads)
     track(folder.parent, study, run, output, record["versions"])
-    write_atomically(output / _FINISHED, lambda temporary: temporary.write_text(json.dumps(record, indent=1)))
+    write_record(output, record)
 
 
 def collect(study: Study, folder: Path) -> Path:
@@ -161,7 +121,7 @@ def collect(study: Study, folder: Path) -> Path:
     rows: list[dict[str, str]] = []
     for run in plan_runs(study):
         output = folder / run.name
-        if run.variant is None or not (output / _FINISHED).is_file():
+        if run.variant is None or not (output / RECORD).is_file():
             continue
         with (output / "metrics.csv").open() as file:
             names = {"variant": run.variant.name, "test_site": run.test_site, "seed": str(run.seed)}
@@ -193,12 +153,3 @@ def _gpus() -> list[str]:
     count = torch.cuda.device_count()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
-
-
-def _commit() -> str | None:
-    if shutil.which("git") is None:
-        return None
-    outcome = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=bundle_root(), capture_output=True, text=True, check=False
-    )
-    return outcome.stdout.strip() or None

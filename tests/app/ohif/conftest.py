@@ -13,6 +13,7 @@ import pytest
 from serving import running_server
 
 from battery.fixtures import copied_repository
+from lib.manifest import MANIFEST, checksums, written
 
 MATRIX = 64
 FLAGS = [
@@ -82,6 +83,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = copied_repository(tmp_path_factory.mktemp("repository"))
     overlay = root / "bundle" / "configs" / "finetune.json"
     overlay.write_text(json.dumps({**json.loads(overlay.read_text()), "learning_rate": 0.0}))
+    (root / "bundle" / MANIFEST).write_text(written(checksums(root / "bundle")))
     return root
 
 
