@@ -9,7 +9,7 @@ import pytest
 
 from lib.reservations import Reservations
 from lib.results import Result
-from lib.strategies import BEST, strategies
+from lib.strategies import DEFAULT, strategies
 
 NAMES = ["random", "chance", "uncertainty", "diversity", "combined", "first"]
 
@@ -80,8 +80,8 @@ def test_diversity_takes_the_study_least_like_the_labelled_ones(ask, scores):
     assert ask("diversity", datastore("a", "b", labelled=("done",))) == "b"
 
 
-def test_name_that_ohif_asks_for_gets_the_best_strategy(ask, scores):
-    assert BEST == "combined"
+def test_name_that_ohif_asks_for_gets_the_default_strategy(ask, scores):
+    assert DEFAULT == "combined"
     scores.update(near=scored(0.9, 0.1), far=scored(0.8, 5.0), dull=scored(0.1, 5.0), done=scored(0.5, 0.0))
     assert ask("random", datastore("near", "far", "dull", labelled=("done",))) == "far"
 

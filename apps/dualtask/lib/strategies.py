@@ -15,8 +15,11 @@ from lib.annotator import annotator
 from lib.reservations import Reservations
 from lib.results import Result
 
-BEST = "combined"
-"""Answers under the name ``random`` too, because OHIF asks for that whatever the user chose."""
+DEFAULT = "combined"
+"""Answers under the name ``random`` too, because OHIF asks for that whatever the user chose.
+
+No strategy beat labelling by chance in the simulated study (docs/active_learning.md), and none fell behind it.
+"""
 
 Scores = Callable[[str], Result | None]
 """Stored result of a study with the current weights, or None."""
@@ -29,7 +32,7 @@ def strategies(reservations: Reservations, scores: Scores) -> dict[str, Strategy
         return ReservedChoice(description, select, reservations, scores)
 
     return {
-        "random": offer(f"The same as {BEST}", STRATEGIES[BEST]),
+        "random": offer(f"The same as {DEFAULT}", STRATEGIES[DEFAULT]),
         "chance": offer("Any study", STRATEGIES["random"]),
         "uncertainty": offer("Where the two tasks of the network disagree most", STRATEGIES["uncertainty"]),
         "diversity": offer("The study least like those that are labelled", STRATEGIES["diversity"]),
