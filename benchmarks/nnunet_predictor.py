@@ -1,7 +1,8 @@
 """nnU-Net v2's own predictor on a scan: its default plan for scans like this one, random weights, mirroring.
 
 Run by ``inference.py`` with the Python of an environment that has ``nnunetv2``. One tile is timed, all mirror images of
-it, and multiplied by the tiles of the scan; reading, resampling and writing are not counted.
+it, which takes minutes on a CPU, and multiplied by the tiles of the scan; reading, resampling and writing are not
+counted.
 """
 
 from __future__ import annotations
@@ -84,7 +85,6 @@ def main() -> None:
     tiles = len(predictor._internal_get_sliding_window_slicers(shape))
     tile = torch.rand(1, 1, *configuration.patch_size, device=device)
     with torch.no_grad():
-        predictor._internal_maybe_mirror_and_predict(tile)
         started = time.perf_counter(), time.process_time()
         predictor._internal_maybe_mirror_and_predict(tile)
         if device.type == "cuda":

@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    rounds = 1 if arguments.quick else 3
+    rounds = 1 if arguments.quick else 2
     if arguments.batch:
         print(json.dumps(training_step(arguments.batch, rounds)))
         return
