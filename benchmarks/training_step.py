@@ -24,7 +24,7 @@ from scipy.ndimage import distance_transform_edt
 from dualtask.inferers.precision import autocast
 from dualtask.losses import DualTaskLoss
 from dualtask.losses.targets import Targets
-from dualtask.networks import DualTaskNet, ResidualUNet
+from dualtask.networks import AllHeads, DualTaskNet, ResidualUNet
 from dualtask.phantom.decathlon import write_decathlon
 from dualtask.phantom.sites import SITES
 from figures import report
@@ -77,7 +77,7 @@ def main() -> None:
     network, loss, optimizer = part("train#trainer#network"), part("loss"), part("optimizer")
     prepare = part("train#trainer#prepare_batch")
     spacing, truncation = tuple(part("grid_spacing")), float(part("pred_format")["distance_truncation"])
-    papers = DualTaskNet(ResidualUNet(width=_PAPER_WIDTH), float(part("sharpness"))).to(DEVICE).train()
+    papers = AllHeads(DualTaskNet(ResidualUNet(width=_PAPER_WIDTH), float(part("sharpness")))).to(DEVICE)
     references = {
         "reference recipe, our network": (network, optimizer),
         "reference recipe, paper's network": (papers, torch.optim.Adam(papers.parameters())),
