@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from dualtask.phantom.dicom import write_dicom_series
 from dualtask.phantom.generator import generate_case
 from dualtask.phantom.sites import SITES
 from figures import report
+from memory import peak_gib
 from parts import DEVICE, inference_parts, timed
 
 _WINDOW = (128, 128, 96)
@@ -171,8 +171,7 @@ def main() -> None:
         started = time.perf_counter(), time.process_time()
         stages = CONTESTANTS[arguments.contestant](arguments.scan, arguments.windows)
         busy = (time.process_time() - started[1]) / (time.perf_counter() - started[0])  # cores
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({"stages": stages, "cpu": busy * sum(stages.values()), "peak": peak}))
+        print(json.dumps({"stages": stages, "cpu": busy * sum(stages.values()), "peak": peak_gib()}))
         return
     with tempfile.TemporaryDirectory() as folder:
         scan, series = Path(folder) / "scan.nii.gz", Path(folder) / "series"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 from pathlib import Path
+
+from memory import peak_gib
 
 
 def plan(scan: Path, work: Path) -> tuple[dict, dict]:
@@ -90,8 +91,7 @@ def main() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"stages": {"tiles": tiles * seconds}, "cpu": tiles * cpu, "peak": peak}))
+    print(json.dumps({"stages": {"tiles": tiles * seconds}, "cpu": tiles * cpu, "peak": peak_gib()}))
 
 
 if __name__ == "__main__":

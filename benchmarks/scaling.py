@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from dualtask.structures import structure_masks
 from dualtask.transforms import SignedDistanced
 from figures import report
 from inference import in_own_process, measure, write_scan
+from memory import peak_gib
 from parts import DEVICE, timed, training_parts
 
 _SHAPES = [(256, 256, 50), (512, 512, 20), (512, 512, 50), (512, 512, 100), (512, 512, 200), (512, 512, 400)]
@@ -75,7 +75,7 @@ def training_step(batch: int, steps: int) -> dict[str, float]:
         sum(loss.weights[name] * term(heads, targets) for name, term in loss.terms.items()).backward()
 
     seconds = statistics.median([timed(step)[1] for _ in range(steps + 1)][1:])
-    return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return {"seconds": seconds, "peak": peak_gib()}
 
 
 def _stacked(samples: Sequence[Mapping[str, Any]], name: str) -> torch.Tensor:
