@@ -107,7 +107,7 @@ pictures: $(VENV)/installed ## docs/images: what the method estimates, and its v
 	PYTHONPATH=bundle python benchmarks/method_pictures.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/pictures --case $(CASE) --output docs/images
 
-bench: $(VENV)/installed ## speed, side by side (QUICK=1: small scans, few repeats, under demo/)
+bench: $(VENV)/installed ## docs/performance.md: speed, side by side (QUICK=1: small scans, few repeats, under demo/)
 	$(PERFORMANCE)/precision.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/precision.json
 	$(PERFORMANCE)/limit.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/limit.json
 	$(PERFORMANCE)/training_step.py $(if $(QUICK),--steps 1) --output $(FIGURES)/training_step.json
@@ -115,6 +115,7 @@ bench: $(VENV)/installed ## speed, side by side (QUICK=1: small scans, few repea
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),96 96 40,512 512 200) $(CONTEST) --output $(FIGURES)/inference.json
 	$(PERFORMANCE)/scaling.py $(if $(QUICK),--quick) --output $(FIGURES)/scaling.json
 	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
+	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs)/performance.md
 
 robustness: $(VENV)/installed ## docs/robustness.md and docs/load.md: damaged inputs, faults, load
 	PYTHONPATH=bundle:apps/dualtask:tests python -m battery

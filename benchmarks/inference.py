@@ -159,7 +159,7 @@ def main() -> None:
     """Measure all contestants and print the table, or be one of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 200])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--windows", type=int, default=1, help="windows that are timed in each round")
     parser.add_argument("--nnunet", help="Python of an environment with nnunetv2, for its predictor")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")

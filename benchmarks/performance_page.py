@@ -1,0 +1,121 @@
+"""docs/performance.md from the figures that the benchmarks left: targets, tables, a picture.
+
+PYTHONPATH=bundle python benchmarks/performance_page.py docs/results/performance docs/performance.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from dualtask.files import write_atomically
+from figures import sentence
+
+SECTIONS = {
+    "inference": "Inference of a large scan",
+    "inference_thin": "Inference of 20 slices",
+    "training_step": "A training step",
+    "scaling": "Scaling",
+    "responsiveness": "The server",
+    "limit": "The limit of the machine, and where the time goes",
+    "precision": "Precision and memory format",
+}
+_PICTURE = "performance.png"
+_FULL_RESOLUTION = "DynUNet as in nnU-Net, sliding window, fp32"
+
+_INTRODUCTION = """\
+# Performance
+
+Written by `make bench`; each section says on what it was measured. Within a table all contestants ran in turns on one
+machine, so that their ratios mean something and the seconds little. All scans are synthetic. `benchmarks/` says at the
+head of each file what is timed and what is not.
+"""
+
+Figures = Mapping[str, Mapping[str, Any]]
+
+
+def targets(found: Figures) -> Iterator[tuple[str, str, str, bool]]:
+    """What was to be reached: what, target, measured, whether reached."""
+    large, thin = found["inference"], found["inference_thin"]
+    for result in (large, thin):
+        rows, shape = result["contestants"], " x ".join(map(str, result["shape"]))
+        ratio = rows["ours"]["seconds"] / rows[_FULL_RESOLUTION]["seconds"]
+        if result is large:
+            name = f"inference of {shape} voxels, of the time of a full-resolution sliding window"
+            yield name, "at most 1/20", f"1/{1 / ratio:.0f}", ratio <= 1 / 20
+        peak = rows["ours"]["peak"]
+        yield f"peak memory of inference, {shape} voxels", "below 4 GiB", f"{peak:.1f} GiB", peak < 4
+    server = found["responsiveness"]
+    first, start, longest = server["thin"]["first"], server["start"], server["meanwhile"]["longest"]
+    yield "first proposal of the server for 20 slices", "within 5 s", f"{first:.1f} s", first <= 5
+    yield "start of the server", "below 10 s", f"{start:.1f} s", start < 10
+    yield "any other request meanwhile", "below 0.2 s", f"{longest:.2f} s at the longest", longest < 0.2
+    steps = {name: sum(parts.values()) for name, parts in found["training_step"]["seconds"].items()}
+    for name in (name for name in steps if name.startswith("reference recipe")):
+        ratio = steps["ours"] / steps[name]
+        yield f"training step, of the time of the {name}", "at most 1/2", f"{ratio:.2f}", ratio <= 0.5
+    ours = found["training_step"]["seconds"]["ours"]
+    share = sum(seconds for part, seconds in ours.items() if part.startswith("targets")) / steps["ours"]
+    yield "targets, of a training step", "below 5 %", f"{100 * share:.1f} %", share < 0.05
+
+
+def draw(found: Figures, path: Path) -> None:
+    """Bars of the contestants, and time and memory over the size of a scan."""
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    bars, curves = figure.subplots(1, 2, width_ratios=(3, 2))
+    rows = found["inference"]["contestants"]
+    ours = rows["ours"]["seconds"]
+    ratios = [row["seconds"] / ours for row in rows.values()]
+    bars.barh(list(rows), ratios, color=["tab:blue" if name.startswith("ours") else "tab:gray" for name in rows])
+    for place, ratio in enumerate(ratios):
+        bars.text(ratio, place, f" {ratio:.1f}", va="center")
+    bars.set(
+        xscale="log", xlabel="time relative to ours", title="Inference, synthetic scan", xlim=(0.5, 8 * max(ratios))
+    )
+    bars.invert_yaxis()
+    scans = found["scaling"]["inference"]
+    for threads in sorted({row["threads"] for row in scans}):
+        chosen = [row for row in scans if row["threads"] == threads]
+        millions = [row["shape"][0] * row["shape"][1] * row["shape"][2] / 1e6 for row in chosen]
+        curves.plot(millions, [row["seconds"] for row in chosen], "o-", label=f"s, {threads} thread(s)")
+    curves.plot(millions, [row["peak"] for row in chosen], "s--", color="tab:gray", label="peak memory, GiB")
+    curves.set(xlabel="million voxels", title="Ours by the size of the scan", ylim=(0, None))
+    curves.legend()
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110))
+
+
+def page(records: Mapping[str, Mapping[str, Any]], picture: str) -> str:
+    """The page in Markdown, from the records of the benchmarks by their file names."""
+    found = {name: record["figures"] for name, record in records.items()}
+    lines = [_INTRODUCTION, "| target | wanted | measured | reached |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {wanted} | {got} | {'yes' if met else '**no**'} |" for name, wanted, got, met in targets(found)
+    ]
+    lines += ["", f"![contestants and scaling]({picture})", ""]
+    for name, title in SECTIONS.items():
+        record = records[name]
+        lines += [f"## {title}", "", *record["markdown"], "", f"Measured on {sentence(record['surroundings'])}.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the page and its picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder of the JSON files")
+    parser.add_argument("page", type=Path)
+    arguments = parser.parse_args()
+    records = {name: json.loads((arguments.results / f"{name}.json").read_text()) for name in SECTIONS}
+    picture = arguments.results / _PICTURE
+    draw({name: record["figures"] for name, record in records.items()}, picture)
+    text = page(records, os.path.relpath(picture, arguments.page.parent))
+    write_atomically(arguments.page, lambda temporary: temporary.write_text(text))
+
+
+if __name__ == "__main__":
+    main()
