@@ -75,7 +75,8 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 test: $(VENV)/installed debian lint ## lint and all tests
-	python -m pytest
+	python -m pytest tests/bundle tests/benchmarks -n 2 --dist loadfile
+	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
 	ruff check .
