@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from dualtask.distances.heaviside import smooth_heaviside
-from dualtask.networks.fusion import nested
+from dualtask.distances.heaviside import step_logits
+from dualtask.networks.fusion import fused, nested
 from dualtask.structures import STRUCTURES
 
 _STRUCTURES = len(STRUCTURES)
@@ -16,46 +16,53 @@ MAPS = {
 """Channels of each map in the tensor that :class:`dualtask.inferers.CascadeInferer` returns; one for each structure."""
 
 
-def fuse_heads(outputs: torch.Tensor, sharpness: float, truncation: float, regression_share: float) -> torch.Tensor:
+def fuse_heads(
+    outputs: torch.Tensor, sharpness: torch.Tensor, truncation: torch.Tensor, regression_share: float
+) -> torch.Tensor:
     """The maps of the channels ``MAPS`` from the outputs of the heads.
 
     The uncertainty is the disagreement of the two tasks, |p - H(r)| in [0, 1]: where one anatomy was estimated in two
-    ways and the answers differ, at least one of them is wrong. Lesions are estimated in and near the organ only.
+    ways and the answers differ, at least one of them is wrong. Lesions are sought in and near the organ only.
 
     Args:
         outputs: [B, 4, ...] from :func:`dualtask.inferers.heads.head_outputs`.
-        sharpness: k of the smooth Heaviside step H.
-        truncation: truncation distance in mm.
+        sharpness: k of the smooth Heaviside step H of each structure, [2, 1, 1, 1].
+        truncation: truncation distance of each structure in mm, [2, 1, 1, 1].
         regression_share: share of H(r) in the probability, see ``dualtask.networks.fusion.FUSIONS``.
 
     Returns:
         [B, 6, ...]: probabilities, signed distances in mm, uncertainties.
     """
-    classification, distance = outputs.chunk(2, dim=1)
-    regression = smooth_heaviside(distance, sharpness)
-    probability = nested((1 - regression_share) * classification + regression_share * regression)
+    logits, distance = outputs.chunk(2, dim=1)
+    probability = nested(fused(logits, distance, sharpness, regression_share))
     heard = torch.cat([torch.ones_like(probability[:, :1]), probability[:, 1:] > 0], dim=1)
     distance = torch.where(heard > 0, distance, torch.ones_like(distance))
-    uncertainty = (classification - regression).abs() * heard
+    uncertainty = (torch.sigmoid(logits) - torch.sigmoid(step_logits(distance, sharpness))).abs() * heard
     return torch.cat([probability, distance * truncation, uncertainty], dim=1)
 
 
 def scan_uncertainty(maps: torch.Tensor) -> dict[str, float]:
     """How much the two tasks disagree on a scan.
 
+    Summed over the voxels that count as the structure or might as well (probability or uncertainty > 0.5), the
+    uncertainty is what only one of the tasks sees. Its share of all that either sees is a soft 1 - Dice between the
+    two answers: 0 where both agree on what they see, near 1 where one of them alone sees anything.
+
     Args:
         maps: [6, X, Y, Z].
 
     Returns:
-        structure -> mean uncertainty, in [0, 1], of the voxels that were assigned to it (probability > 0.5) or might as
-        well have been (uncertainty > 0.5). Without any such voxel it is 1 for the pancreas, which an abdominal scan
-        shows, and 0 for the lesion, which it need not show.
+        structure -> uncertainty in [0, 1]. Where neither task sees the structure it is 1 for the pancreas, which an
+        abdominal scan shows, and 0 for the lesion, which it need not show.
     """
     result = {}
     for structure, probability, uncertainty in zip(
         STRUCTURES, maps[MAPS["probability"]], maps[MAPS["uncertainty"]], strict=True
     ):
-        candidates = uncertainty[(probability > 0.5) | (uncertainty > 0.5)]
+        candidates = (probability > 0.5) | (uncertainty > 0.5)
+        apart = float(uncertainty[candidates].sum())
+        # Two soft masks p, q share sum(p + q) - sum |p - q|, which near 0 and 1 is twice the fused probability's sum.
+        seen = 2 * float(probability[candidates].sum())
         nothing_found = float(structure == "pancreas")
-        result[structure] = float(candidates.mean()) if len(candidates) else nothing_found
+        result[structure] = min(apart / seen, 1.0) if seen else nothing_found
     return result

@@ -6,6 +6,8 @@ by the skeleton of a ring around the lesion, which holds the hardest negatives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -14,22 +16,21 @@ from skimage.morphology import skeletonize
 RING = 1
 LESION = 2
 
-_DILATIONS = (10, 20)
-"""Smallest and largest in-plane side k of the ring's box dilation, in voxels."""
+_RING_MM = (6.0, 12.0)
+"""Smallest and largest thickness of the ring around the lesion, in mm."""
 
-_THIN_AXIS_REDUCTION = 3
-"""How much smaller the box is along the axial direction, whose voxels are longer."""
-
-_SMALLEST_SECTION = 5
-"""An axial slice with fewer voxels of the region gives no site."""
+_SMALLEST_SECTION_MM2 = 20.0
+"""An axial slice with a smaller area of the region gives no site."""
 
 
-def sample_sites(lesion: torch.Tensor, stride: int, generator: torch.Generator | None = None) -> torch.Tensor:
+def sample_sites(
+    lesion: torch.Tensor, stride: int, spacing: Sequence[float], generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Draw one site per axial slice on the skeleton of the lesion, and one on the skeleton of the ring around it.
 
-    Slices that the 3-D skeleton does not cross take their own 2-D skeleton; slices with fewer than 5 voxels of the
-    region are skipped. The ring is the lesion dilated by a box of k x k x (k - 3) voxels, k ~ U{10..20} drawn per mask,
-    minus the lesion.
+    Slices that the 3-D skeleton does not cross take their own 2-D skeleton; slices with less than 20 mm2 of the region
+    are skipped. The ring is the lesion dilated by a box, minus the lesion; it is U(6, 12) mm thick, drawn per mask, and
+    at least one voxel. (The paper counts voxels, whose meaning changes with the grid.)
 
     Sites come as a label map of the feature map's size, so that a data loader can collate them. Voxels that share a
     site count once, and a site of both classes counts as lesion: one embedding cannot be its own counterpart.
@@ -38,6 +39,7 @@ def sample_sites(lesion: torch.Tensor, stride: int, generator: torch.Generator |
         lesion: [..., X, Y, Z] masks at full resolution, Z axial; values > 0.5 are lesion; leading dimensions are
             sampled independently.
         stride: voxels per site of the feature map along each axis.
+        spacing: voxel sides in mm.
         generator: of the CPU; makes the draw reproducible.
 
     Returns:
@@ -49,14 +51,16 @@ def sample_sites(lesion: torch.Tensor, stride: int, generator: torch.Generator |
     for index in np.ndindex(masks.shape[:-3]):
         if not masks[index].any():
             continue
-        smallest, largest = _DILATIONS
-        side = smallest + _draw(largest - smallest + 1, generator)
-        window = _window(masks[index], margin=side // 2)
+        low, high = _RING_MM
+        thickness = low + (high - low) * float(torch.rand((), generator=generator))
+        reach = [max(round(thickness / side), 1) for side in spacing]
+        window = _window(masks[index], reach)
         mask = masks[index][window]
-        ring = ndimage.maximum_filter(mask, size=(side, side, side - _THIN_AXIS_REDUCTION), mode="constant") & ~mask
+        ring = ndimage.maximum_filter(mask, size=[2 * r + 1 for r in reach], mode="constant") & ~mask
+        least = max(round(_SMALLEST_SECTION_MM2 / (spacing[0] * spacing[1])), 1)
         origin = [part.start for part in window]
         for region, label in ((ring, RING), (mask, LESION)):
-            voxels = _one_voxel_per_slice(region, generator) + origin
+            voxels = _one_voxel_per_slice(region, least, generator) + origin
             sites[index][tuple((voxels // stride).T)] = label
     return torch.from_numpy(sites).to(lesion.device)
 
@@ -76,16 +80,16 @@ def embeddings_at(features: torch.Tensor, sites: torch.Tensor) -> tuple[torch.Te
     return features.movedim(1, -1)[used], labels[used]
 
 
-def _window(mask: np.ndarray, margin: int) -> tuple[slice, ...]:
+def _window(mask: np.ndarray, margins: Sequence[int]) -> tuple[slice, ...]:
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return tuple(slice(max(part.start - margin, 0), part.stop + margin) for part in box)
+    return tuple(slice(max(part.start - m, 0), part.stop + m) for part, m in zip(box, margins, strict=True))
 
 
-def _one_voxel_per_slice(region: np.ndarray, generator: torch.Generator | None) -> np.ndarray:
-    """Voxels [N, 3] of the region's skeleton, one for each axial slice that holds enough of the region."""
+def _one_voxel_per_slice(region: np.ndarray, least: int, generator: torch.Generator | None) -> np.ndarray:
+    """Voxels [N, 3] of the region's skeleton, one for each axial slice with at least so many voxels of the region."""
     skeleton = skeletonize(region).astype(bool)
     voxels = []
-    for z in np.flatnonzero(np.count_nonzero(region, axis=(0, 1)) >= _SMALLEST_SECTION):
+    for z in np.flatnonzero(np.count_nonzero(region, axis=(0, 1)) >= least):
         # Thinning in 3-D shrinks a round lesion to a point and removes a box of even width altogether.
         plane = skeleton[..., z] if skeleton[..., z].any() else skeletonize(region[..., z])
         if len(candidates := np.argwhere(plane)):

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 
-def smooth_heaviside(distance: torch.Tensor, sharpness: float) -> torch.Tensor:
-    """Soft mask of a truncated signed distance: sigmoid(-k d), 1 inside and 0 outside.
+def step_logits(distance: torch.Tensor, sharpness: torch.Tensor) -> torch.Tensor:
+    """Logits -k d of the soft mask of a truncated signed distance, for estimates cut to [-1, 1] first.
 
-    With d = distance / T the transition has a width of T / k mm. Widths of 0.4 to 1 voxel sides keep the gradient of
-    a Dice loss close to the exact one; a hard threshold has no gradient at all.
+    With d = distance / T and k = T / w the transition has a width of w mm, whatever the truncation distance T. Widths
+    of 0.4 to 1 voxel sides keep the gradient of an overlap close to the exact one; a hard threshold has none at all.
 
     Args:
-        distance: signed distance / truncation distance, any shape, negative inside.
-        sharpness: k.
+        distance: [B, S, X, Y, Z] signed distance / truncation distance of each structure, negative inside.
+        sharpness: k of each structure, broadcast against ``distance``, see :func:`per_structure`.
     """
-    return torch.sigmoid(-sharpness * distance)
+    return -sharpness * distance.clamp(-1, 1)
+
+
+def per_structure(values: Sequence[float]) -> torch.Tensor:
+    """Numbers, one a structure, in the shape [S, 1, 1, 1] that meets maps [B, S, X, Y, Z]."""
+    return torch.tensor([float(value) for value in values])[:, None, None, None]
 
 
 class SmoothHeaviside(nn.Module):
-    """:func:`smooth_heaviside` with its k, as the losses' step from a distance to a mask.
+    """Soft mask sigmoid(-k d) of a truncated signed distance [B, S, X, Y, Z]: 1 inside and 0 outside.
+
+    Estimates are not cut: beyond the truncation distance the step is flat all the same.
 
     Args:
-        sharpness: k.
+        sharpness: k = T / w of each structure, see :func:`step_logits`.
     """
 
-    def __init__(self, sharpness: float) -> None:
+    def __init__(self, sharpness: Sequence[float]) -> None:
         super().__init__()
-        self.sharpness = float(sharpness)
+        self.register_buffer("sharpness", per_structure(sharpness), persistent=False)
 
     def forward(self, distance: torch.Tensor) -> torch.Tensor:
-        return smooth_heaviside(distance, self.sharpness)
+        return torch.sigmoid(-self.sharpness.to(distance.device) * distance)
 
 
 class HardStep(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from dualtask.files import write_atomically
+from dualtask.handlers.diagnostics import DIAGNOSTICS
 from dualtask.losses.dual_task_loss import DualTaskLoss
 
 
 class TrainingHistory:
     """Writes per epoch the mean of the loss and of each of its terms, and the newest validation metrics.
 
-    The file is a list of ``{"epoch": int, "loss": float, "terms": {name: float}, "validation": {name: float}}``;
-    ``validation`` is present in the epochs that were validated. Attach it after EpochMeans and the ValidationHandler.
+    The file is a list of ``{"epoch": int, "loss": float, "terms": {name: float}, "diagnostics": {name: float},
+    "validation": {name: float}}``; ``diagnostics`` are those of :class:`~dualtask.handlers.HeadDiagnostics`, and
+    ``validation`` is present in the epochs that were validated. Attach it after EpochMeans, HeadDiagnostics and the
+    ValidationHandler.
 
     Args:
         path: the JSON file.
@@ -44,6 +48,10 @@ class TrainingHistory:
         means = engine.state.metrics
         terms = {name: means[name] for name in self.loss.weights}
         epoch: dict[str, Any] = {"epoch": engine.state.epoch, "loss": means["loss"], "terms": terms}
+        # A share of nothing is no number, which JSON could not hold either.
+        epoch["diagnostics"] = {
+            name: means[name] for name in sorted(means) if name.startswith(DIAGNOSTICS) and math.isfinite(means[name])
+        }
         if self._validated:
             epoch["validation"] = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
         self.epochs.append(epoch)

@@ -11,6 +11,7 @@ import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
 
+from dualtask.distances.heaviside import per_structure
 from dualtask.inferers.heads import head_outputs
 from dualtask.inferers.region import Region, largest_component, region_of_interest
 from dualtask.maps import MAPS, fuse_heads
@@ -33,7 +34,7 @@ class CascadeInferer(Inferer):
         localiser: dual-task network for block means of the scan.
         factor: side in voxels of the localiser's blocks.
         region_size: smallest region in voxels, the size of the training crops.
-        truncation: truncation distance of the network's distances in mm.
+        truncation: truncation distance of each structure in mm.
         margin: voxels around the mask's box.
         agreement: Dice between the organ masks of two rounds at which the recurrence stops.
         max_rounds: bound on the rounds of the fine stage; 1 does without the recurrence.
@@ -48,8 +49,8 @@ class CascadeInferer(Inferer):
         localiser: nn.Module,
         factor: int,
         region_size: Sequence[int],
-        truncation: float,
-        margin: Sequence[int] = (8, 8, 5),
+        truncation: Sequence[float],
+        margin: Sequence[int] = (6, 6, 5),
         agreement: float = 0.92,
         max_rounds: int = 4,
         flips: Sequence[Sequence[int]] = (),
@@ -59,7 +60,7 @@ class CascadeInferer(Inferer):
         self.localiser = localiser
         self.factor = int(factor)
         self.region_size = tuple(region_size)
-        self.truncation = float(truncation)
+        self.truncation = per_structure(truncation)
         self.margin = tuple(margin)
         self.agreement = float(agreement)
         self.max_rounds = int(max_rounds)
@@ -95,7 +96,7 @@ class CascadeInferer(Inferer):
         for round_number in range(1, self.max_rounds + 1):
             maps = self._fuse(head_outputs(image[(..., *region)], network, self.flips), network)
             refined = np.zeros_like(organ)
-            refined[region] = _organ(maps)
+            refined[region] = largest_component(_organ(maps))
             if not refined.any() or _dice(organ, refined) >= self.agreement:
                 break
             next_region = region_of_interest(refined, self.region_size, self.margin)
@@ -106,7 +107,7 @@ class CascadeInferer(Inferer):
 
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
-        return fuse_heads(outputs, network.sharpness, self.truncation, share)
+        return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share)
 
     def _localise(self, image: torch.Tensor) -> np.ndarray:
         maps = self._fuse(head_outputs(downsample_image(image, self.factor), self.localiser), self.localiser)
@@ -118,7 +119,7 @@ class CascadeInferer(Inferer):
 
     def _paste(self, maps: torch.Tensor, region: Region, shape: torch.Size) -> torch.Tensor:
         whole = maps.new_zeros(1, maps.shape[1], *shape[2:])
-        whole[:, MAPS["distance"]] = self.truncation
+        whole[:, MAPS["distance"]] = self.truncation.to(whole)
         whole[(..., *region)] = maps
         return whole
 

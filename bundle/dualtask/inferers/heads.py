@@ -22,22 +22,23 @@ class HeadsInferer(Inferer):
 
 
 def head_outputs(image: torch.Tensor, network: nn.Module, flips: Sequence[Sequence[int]] = ()) -> torch.Tensor:
-    """Probabilities of the classification head and distances of the regression head.
+    """Logits of the classification head and distances of the regression head.
 
     Args:
         image: [B, 1, X, Y, Z] in [0, 1].
         network: dual-task network.
-        flips: mirror images to average over beside the image itself, each named by its spatial axes (0, 1, 2).
+        flips: mirror images to average over beside the image itself, each named by its spatial axes (0, 1, 2). Only
+            axes that training mirrors help: on others the network is wrong, and takes the mean with it.
 
     Returns:
-        float32 [B, 4, X, Y, Z]: probability of pancreas and lesion, then distance / truncation distance of both. The
-        network computes in bf16 where the processor has it.
+        float32 [B, 4, X, Y, Z]: logits of pancreas and lesion, then distance / truncation distance of both, cut to
+        [-1, 1]. The network computes in bf16 where the processor has it.
     """
     total = torch.zeros(())
     for flip in ((), *flips):
         axes = [axis + 2 for axis in flip]
         with autocast(image.device):
             heads = network.heads(image.flip(axes))
-        outputs = torch.cat([torch.sigmoid(heads.logits.float()), heads.distance.float()], dim=1)
+        outputs = torch.cat([heads.logits.float(), heads.distance.float().clamp(-1, 1)], dim=1)
         total = total + outputs.flip(axes)
     return total / (1 + len(flips))

@@ -1,9 +1,11 @@
-"""Dice loss and mean errors over the voxels that labels teach."""
+"""Dice loss and mean errors over the voxels that teach."""
 
 from __future__ import annotations
 
 import torch
 from monai.losses import DiceLoss
+
+_VOXELS_OF_THE_BATCH = (0, 2, 3, 4)
 
 
 def dice_loss(
@@ -16,15 +18,38 @@ def dice_loss(
 
     Args:
         estimate, target: [B, S, X, Y, Z] in [0, 1].
-        supervision: [B, S, X, Y, Z], see :meth:`dualtask.losses.Targets.supervision`; Dice balances by itself, so that
-            only its zeros matter here.
+        supervision: [B, S, X, Y, Z], see :meth:`dualtask.losses.Targets.supervision`.
         squared: squared denominators, with which two equal soft masks have zero loss.
     """
-    taught = (supervision > 0).to(estimate)
-    return DiceLoss(batch=True, squared_pred=squared)(estimate * taught, target * taught)
+    return DiceLoss(batch=True, squared_pred=squared)(estimate * supervision, target * supervision)
 
 
 def supervised_mean(error: torch.Tensor, supervision: torch.Tensor) -> torch.Tensor:
-    """Weighted mean of a voxel-wise error [B, S, X, Y, Z], averaged over the structures; 0 where no label teaches."""
-    voxels = (0, 2, 3, 4)
-    return ((error * supervision).sum(voxels) / supervision.sum(voxels).clamp_min(1)).mean()
+    """Mean of a voxel-wise error [B, S, X, Y, Z] over the voxels that teach and the structures; 0 where none does."""
+    return _mean(error, supervision).mean()
+
+
+def stratified_mean(error: torch.Tensor, distance: torch.Tensor, supervision: torch.Tensor) -> torch.Tensor:
+    """Mean error of three strata of each structure, which weigh alike however few voxels they hold.
+
+    The strata are the inside (d < 0), the band outside (0 <= d < T) and what is farther away. Far voxels outnumber
+    those of a lesion by a thousand to one, so that in a plain mean the best answer is "far away" everywhere. The sum is
+    always divided by three: in a crop without the structure "far away" counts a third, and does not outweigh the crops
+    that show it.
+
+    Args:
+        error: [B, S, X, Y, Z].
+        distance: [B, S, X, Y, Z] true signed distance / truncation distance in [-1, 1].
+        supervision: [B, S, X, Y, Z], see :meth:`dualtask.losses.Targets.supervision`.
+
+    Returns:
+        scalar, averaged over the structures.
+    """
+    inside, far = distance < 0, distance >= 1
+    strata = (inside, ~inside & ~far, far)
+    return (sum(_mean(error, supervision * stratum) for stratum in strata) / len(strata)).mean()
+
+
+def _mean(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Weighted mean over the batch's voxels, [S]; 0 where the weights are."""
+    return (error * weight).sum(_VOXELS_OF_THE_BATCH) / weight.sum(_VOXELS_OF_THE_BATCH).clamp_min(1)

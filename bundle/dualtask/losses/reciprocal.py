@@ -11,16 +11,18 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from dualtask.distances.heaviside import per_structure
 from dualtask.distances.soft import soft_signed_distance
-from dualtask.losses.overlap import dice_loss, supervised_mean
+from dualtask.losses.overlap import stratified_mean
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
 
 class DistanceToMask(nn.Module):
-    """Dice between H(estimated distance) and H(true distance).
+    """Mean absolute difference between H(estimated distance) and H(true distance), over strata that weigh alike.
 
-    The target is H of the true distance and not the hard mask, so that a perfect regression has zero loss.
+    The target is H of the true distance and not the hard mask, so that a perfect regression has zero loss. A Dice of
+    H, as published, suppresses structures that are not found yet: H = 0 everywhere is a flat optimum of it.
 
     Args:
         step: H, see :mod:`dualtask.distances.heaviside`.
@@ -31,22 +33,27 @@ class DistanceToMask(nn.Module):
         self.step = step
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        return dice_loss(self.step(heads.distance), self.step(targets.distance), targets.supervision(), squared=True)
+        error = (self.step(heads.distance) - self.step(targets.distance)).abs()
+        return stratified_mean(error, targets.distance, targets.supervision())
 
 
 class MaskToDistance(nn.Module):
-    """Mean absolute difference between the signed distance of the estimated soft mask and the true distance.
+    """Mean absolute difference between the signed distance of the estimated soft mask and the true distance, over
+    strata that weigh alike.
 
     Args:
         spacing: voxel sides in mm.
-        truncation: truncation distance in mm.
+        truncation: truncation distance of each structure in mm.
     """
 
-    def __init__(self, spacing: Sequence[float], truncation: float) -> None:
+    def __init__(self, spacing: Sequence[float], truncation: Sequence[float]) -> None:
         super().__init__()
         self.spacing = tuple(float(side) for side in spacing)
-        self.truncation = float(truncation)
+        self.register_buffer("truncation", per_structure(truncation), persistent=False)
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        estimate = soft_signed_distance(torch.sigmoid(heads.logits), self.spacing, self.truncation) / self.truncation
-        return supervised_mean((estimate - targets.distance).abs(), targets.supervision())
+        limits = self.truncation.to(heads.logits.device)
+        # One solve for all structures; those with a shorter truncation distance are cut again.
+        distance = soft_signed_distance(torch.sigmoid(heads.logits), self.spacing, float(limits.max()))
+        error = ((distance / limits).clamp(-1, 1) - targets.distance).abs()
+        return stratified_mean(error, targets.distance, targets.supervision())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from dualtask.contrast import embeddings_at, nt_xent
+from dualtask.losses.overlap import supervised_mean
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
@@ -27,19 +27,27 @@ class FeatureContrast(nn.Module):
 
 
 class OutputConsistency(nn.Module):
-    """Mean squared difference between two views of a scan, of the mask probabilities plus of the distances."""
+    """Mean squared difference to what the teacher says of another view, of the mask probabilities plus the distances.
+
+    The teacher is the moving average of the network (Tarvainen and Valpola 2017, arXiv 1703.01780), which is ahead of
+    it and gets no gradient; so a second view costs a forward pass and not a whole step.
+    """
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        first_mask, second_mask = torch.sigmoid(heads.logits).chunk(2)
-        first_distance, second_distance = heads.distance.chunk(2)
-        return functional.mse_loss(first_mask, second_mask) + functional.mse_loss(first_distance, second_distance)
+        teacher = targets.teacher
+        masks = (torch.sigmoid(heads.logits) - torch.sigmoid(teacher.logits)).square()
+        distances = (heads.distance.clamp(-1, 1) - teacher.distance.clamp(-1, 1)).square()
+        return supervised_mean(masks + distances, targets.known.expand_as(masks))
 
 
 class CrossTaskConsistency(nn.Module):
-    """Mean squared difference between the mask probability and H(distance) of one and the same voxel.
+    """Mean squared difference between the mask probability and H(distance) of a voxel; the worse one gives way.
 
-    Needs no label: it is what scans without labels contribute, together with the consistency of the views
-    (dual-task consistency, Luo et al. 2021, arXiv 2009.04448).
+    Where a label says which of the two heads is nearer to the truth, only the other one is pulled. Elsewhere the
+    distance follows the classification, which knows whether a structure is there at all; the other way round, a
+    regression head that has not found lesions yet would talk the classification out of them. What scans without
+    labels contribute, together with the consistency of the views (dual-task consistency, Luo et al. 2021, arXiv
+    2009.04448, which pulls both).
 
     Args:
         step: H, see :mod:`dualtask.distances.heaviside`.
@@ -50,4 +58,8 @@ class CrossTaskConsistency(nn.Module):
         self.step = step
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        return functional.mse_loss(torch.sigmoid(heads.logits), self.step(heads.distance))
+        mask, other = torch.sigmoid(heads.logits), self.step(heads.distance)
+        labelled = targets.supervision() > 0
+        distance_is_better = labelled & ((other - targets.masks).abs() < (mask - targets.masks).abs())
+        error = torch.where(distance_is_better, mask - other.detach(), other - mask.detach()).square()
+        return supervised_mean(error, targets.known.expand_as(error))

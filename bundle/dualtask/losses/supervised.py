@@ -6,10 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dualtask.losses.overlap import dice_loss, supervised_mean
+from dualtask.losses.overlap import dice_loss, stratified_mean, supervised_mean
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
-from dualtask.structures import STRUCTURES
 
 
 class Classification(nn.Module):
@@ -23,26 +22,22 @@ class Classification(nn.Module):
 
 
 class Regression(nn.Module):
-    """Mean absolute error of the regression head, in units of the truncation distance."""
+    """Mean absolute error of the regression head in units of the truncation distance, censored and stratified.
 
-    def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        return supervised_mean((heads.distance - targets.distance).abs(), targets.supervision())
-
-
-class SlicePresence(nn.Module):
-    """Binary cross entropy of "this axial slice shows a lesion".
-
-    Args:
-        smallest_section: a slice is positive when it holds more lesion voxels than this.
+    A target that was cut at the truncation distance says "at least so far": an estimate beyond it is no error
+    (:func:`censored_error`). The strata of :func:`dualtask.losses.overlap.stratified_mean` weigh alike.
     """
 
-    def __init__(self, smallest_section: int = 10) -> None:
-        super().__init__()
-        self.smallest_section = int(smallest_section)
-
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        lesion = STRUCTURES.index("lesion")
-        present = (targets.masks[:, lesion].sum(dim=(1, 2)) > self.smallest_section).to(heads.presence)
-        error = functional.binary_cross_entropy_with_logits(heads.presence, present, reduction="none").mean(dim=1)
-        annotated = targets.annotated[:, lesion]
-        return (error * annotated).sum() / annotated.sum().clamp_min(1)
+        error = censored_error(heads.distance, targets.distance)
+        return stratified_mean(error, targets.distance, targets.supervision())
+
+
+def censored_error(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Absolute error of an unbounded estimate of a target that was cut to [-1, 1]; what lies beyond a cut is right.
+
+    Args:
+        estimate, target: any shape, the same.
+    """
+    error = estimate - target
+    return torch.where(target >= 1, (-error).clamp_min(0), torch.where(target <= -1, error.clamp_min(0), error.abs()))

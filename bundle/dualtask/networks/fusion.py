@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import torch
 
+from dualtask.distances.heaviside import step_logits
+
 FUSIONS = {"classification": 0.0, "mean": 0.5, "regression": 1.0}
-"""Share of the regression head, as H(distance), in the mask probability."""
+"""Share of the regression head, as the logits of H(distance), in the logits of the mask probability."""
 
 _ORGAN_EXCLUDED = 0.1
+
+
+def fused(
+    logits: torch.Tensor, distance: torch.Tensor, sharpness: torch.Tensor, regression_share: float
+) -> torch.Tensor:
+    """Mask probabilities of both heads: their logits are averaged, as independent evidence adds up in log odds.
+
+    Args:
+        logits: [B, 2, ...] of the classification head.
+        distance: [B, 2, ...] of the regression head, signed distance / truncation distance.
+        sharpness: k of each structure, see :func:`dualtask.distances.heaviside.step_logits`.
+        regression_share: of the regression head in the mean, one of ``FUSIONS``.
+
+    Returns:
+        float32 [B, 2, ...] in [0, 1].
+    """
+    of_distance = step_logits(distance.float(), sharpness)
+    return torch.sigmoid((1 - regression_share) * logits.float() + regression_share * of_distance)
 
 
 def nested(masks: torch.Tensor, organ_excluded: float = _ORGAN_EXCLUDED) -> torch.Tensor:

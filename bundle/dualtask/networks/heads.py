@@ -12,13 +12,11 @@ class Heads(NamedTuple):
 
     Attributes:
         logits: [B, 2, X, Y, Z] of the classification head.
-        distance: [B, 2, X, Y, Z] of the regression head, signed distance / truncation distance in (-1, 1), negative
-            inside.
+        distance: float32 [B, 2, X, Y, Z] of the regression head, an unbounded estimate of signed distance / truncation
+            distance of each structure, negative inside. Who makes a map or a mask of it cuts it to [-1, 1].
         embedding: [B, 32, X/s, Y/s, Z/s] of the projection head at the stride s of the bottleneck (rounded up).
-        presence: [B, Z] logits of "this axial slice shows a lesion".
     """
 
     logits: torch.Tensor
     distance: torch.Tensor
     embedding: torch.Tensor
-    presence: torch.Tensor

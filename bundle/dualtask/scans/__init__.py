@@ -5,6 +5,16 @@ from dualtask.scans.disk_cache import DiskCache
 from dualtask.scans.headers import check_scans
 from dualtask.scans.labels import LoadLabeld
 from dualtask.scans.reading import LoadScand
+from dualtask.scans.sampling import site_weights
 from dualtask.scans.writing import ScanGeometryWriter
 
-__all__ = ["DiskCache", "LoadLabeld", "LoadScand", "ScanGeometryWriter", "check_scans", "decathlon_datalist", "split"]
+__all__ = [
+    "DiskCache",
+    "LoadLabeld",
+    "LoadScand",
+    "ScanGeometryWriter",
+    "check_scans",
+    "decathlon_datalist",
+    "site_weights",
+    "split",
+]

@@ -3,7 +3,10 @@
 from dualtask.transforms.annotated import AnnotatedStructures
 from dualtask.transforms.contrast_sites import ContrastSitesd
 from dualtask.transforms.downsample import Downsampled
+from dualtask.transforms.hide_surroundings import RandHideSurroundings
+from dualtask.transforms.known import FillUnknown, KnownVoxels, OnlySupervisedd
 from dualtask.transforms.maps import LabelMapd, SplitMapsd
+from dualtask.transforms.resample import ResampleToSpacingd
 from dualtask.transforms.scan_grid import BoxIntoScand, BoxToScanGridd
 from dualtask.transforms.signed_distance import SignedDistanced
 from dualtask.transforms.structure_masks import StructureMasksd
@@ -14,7 +17,12 @@ __all__ = [
     "BoxToScanGridd",
     "ContrastSitesd",
     "Downsampled",
+    "FillUnknown",
+    "KnownVoxels",
     "LabelMapd",
+    "OnlySupervisedd",
+    "RandHideSurroundings",
+    "ResampleToSpacingd",
     "SignedDistanced",
     "SplitMapsd",
     "StructureMasksd",

@@ -30,6 +30,8 @@ def downsample_image(image: torch.Tensor, factor: int) -> torch.Tensor:
 class Downsampled(MapTransform):
     """Block means of an image and the most frequent label of each block, [1, X, Y, Z] each.
 
+    A block counts as ``known`` where its voxels do, all of them.
+
     Args:
         keys: key of the image.
         label_key: key of the label map (0 background, 1 pancreas, 2 lesion).
@@ -45,6 +47,7 @@ class Downsampled(MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = downsample_image(torch.as_tensor(result[key])[None], self.factor)[0]
+        result["known"] = (downsample_image(torch.as_tensor(result["known"])[None], self.factor)[0] > 0.99).float()
         classes = one_hot(torch.as_tensor(result[self.label_key])[None], num_classes=len(STRUCTURES) + 1)
         result[self.label_key] = downsample_image(classes, self.factor).argmax(1).float()
         return result

@@ -55,12 +55,12 @@ class BoxIntoScand(MapTransform):
 
     Args:
         keys: keys of MetaTensors [C, x, y, z].
-        outside: key -> value of the voxels outside the box, where it is not 0.
+        outside: key -> value of each channel in the voxels outside the box, where it is not 0.
         image_key: as in :class:`BoxToScanGridd`.
     """
 
     def __init__(
-        self, keys: KeysCollection, outside: Mapping[str, float] | None = None, image_key: str = "image"
+        self, keys: KeysCollection, outside: Mapping[str, Sequence[float]] | None = None, image_key: str = "image"
     ) -> None:
         super().__init__(keys)
         self.outside = dict(outside or {})
@@ -74,7 +74,8 @@ class BoxIntoScand(MapTransform):
         for key in self.key_iterator(result):
             part = result[key]
             start = np.linalg.solve(affine, np.asarray(part.affine)[:, 3]).round().astype(int)[:3]
-            whole = torch.full((len(part), *shape), self.outside.get(key, 0), dtype=part.dtype, device=part.device)
+            outside = torch.as_tensor(self.outside.get(key, [0] * len(part))).to(part.dtype)
+            whole = outside[:, None, None, None].repeat(1, *shape).to(part.device)
             box = tuple(slice(low, low + side) for low, side in zip(start, part.shape[1:], strict=True))
             whole[(..., *box)] = part.as_tensor()
             result[key] = MetaTensor(whole, affine=affine, meta=name)

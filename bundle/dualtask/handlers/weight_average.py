@@ -1,0 +1,45 @@
+"""The moving average of the network's weights: the teacher, what is validated, and what is shipped."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+_WARM_UP = 10
+
+
+class WeightAverage:
+    """Updates an average of a network's weights after each step of the optimizer.
+
+    The average takes a share max(1 - momentum, 10 / (10 + n)) of the weights after step n, so that it leaves the random
+    start behind at once and has a long memory later (mean teacher, arXiv 1703.01780, section 2).
+
+    Args:
+        network: what is trained.
+        momentum: of the average in the long run; 0.998 remembers about 500 steps.
+
+    Attributes:
+        averaged: the network with the averaged weights, never trained itself.
+    """
+
+    def __init__(self, network: nn.Module, momentum: float = 0.998) -> None:
+        def average(averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
+            return torch.lerp(averaged, current, max(1 - momentum, _WARM_UP / (_WARM_UP + int(steps))))
+
+        self.network = network
+        self.model = AveragedModel(network, avg_fn=average)
+        self.averaged = self.model.module.eval().requires_grad_(False)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.model.update_parameters(self.network)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.model.load_state_dict(state)

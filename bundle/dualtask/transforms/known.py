@@ -1,0 +1,74 @@
+"""Partly known scans: exports that were cropped, and slabs, whose other voxels hold a value that means "not known"."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+
+AIR_HU = -1024.0
+"""What voxels that are not known are filled with: below every window, as what lies outside a scanner's circle."""
+
+
+class KnownVoxels(Transform):
+    """Adds ``known``: float32 [1, X, Y, Z], 1 where the scan shows something and 0 where it does not.
+
+    A case may name the value of its unknown voxels under ``unknown`` (HU), which is used up; without it all voxels are
+    known. Unknown voxels are filled with air.
+
+    Args:
+        image_key: key of the image [1, X, Y, Z] in HU, in stored form.
+    """
+
+    def __init__(self, image_key: str) -> None:
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        image: MetaTensor = result[self.image_key]
+        unknown = result.pop("unknown", None)
+        known = torch.ones_like(image) if unknown is None else (image != float(unknown)).to(image)
+        if unknown is not None:
+            result[self.image_key] = torch.where(known > 0, image, AIR_HU)
+        result["known"] = known
+        return result
+
+
+class FillUnknown(Transform):
+    """After interpolation: restores the image between known and unknown voxels, and sets it to 0 where it is unknown.
+
+    Interpolation mixes what fills unknown voxels into their neighbours; divided by the interpolated share of known ones
+    the mean of the known neighbours is left. A voxel is known where at least half of what it was made of was.
+
+    Args:
+        image_key: key of the image [1, X, Y, Z] in [0, 1], 0 where it was unknown, interpolated as ``known`` was.
+    """
+
+    def __init__(self, image_key: str) -> None:
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        share = result["known"]
+        known = (share >= 0.5).to(share)
+        result["known"] = known
+        result[self.image_key] = result[self.image_key] / share.clamp_min(0.5) * known
+        return result
+
+
+class OnlySupervisedd(MapTransform):
+    """Sets masks to 0 where the scan shows nothing and where their structure was not annotated: no score counts those.
+
+    Args:
+        keys: keys of the masks of the structures [2, X, Y, Z].
+    """
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = result[key] * result["known"] * result["annotated"][:, None, None, None]
+        return result
