@@ -75,12 +75,14 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 test: $(VENV)/installed debian lint ## lint and all tests
+	python -m pytest bundle/dualtask research --doctest-modules
 	python -m pytest tests/bundle tests/research tests/benchmarks -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
 	ruff check .
 	ruff format --check .
+	mypy
 
 format: $(VENV)/installed ## repair style
 	ruff check --fix .
@@ -132,4 +134,4 @@ serve-dicomweb: $(VENV)/installed debian ## Orthanc with the demo series, the ap
 		--port $(PORT) --dicom-port $(DICOM_PORT)
 
 clean: ## remove what the targets made, except the environment
-	rm -rf $(DEMO) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) .pytest_cache .ruff_cache .mypy_cache .hypothesis

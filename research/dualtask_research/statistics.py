@@ -128,7 +128,11 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction; NaN, where there was no test, stays NaN and does not count as one."""
+    """Holm's step-down correction; NaN, where there was no test, stays NaN and does not count as one.
+
+    >>> holm([0.03, 0.01, math.nan])
+    [0.03, 0.02, nan]
+    """
     tested = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
     corrected = [math.nan] * len(p_values)
     largest = 0.0

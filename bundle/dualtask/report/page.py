@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtask.evaluation import SURFACE_TOLERANCE_MM, case_name, read_label_maps, summarise
+from dualtask.evaluation.tables import Row
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.curves import draw_curves
 from dualtask.report.overlays import draw_overlays
@@ -24,7 +25,7 @@ def write_report(
     output_path: str | os.PathLike[str],
     cases: Sequence[Mapping[str, Any]],
     predictions_dir: str | os.PathLike[str],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     *,
     synthetic: bool,
     history: str | os.PathLike[str] | None = None,
@@ -75,7 +76,7 @@ def _overlays(case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], 
     return draw_overlays(case_name(case["image"]), scan, reference, prediction)
 
 
-def _tolerances(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _tolerances(rows: Sequence[Row]) -> dict[str, str]:
     """Column -> tolerance in words, for each surface Dice of the table, the smallest first."""
     names = {name: name.removeprefix("surface_dice_").removesuffix("mm") for name in (rows[0] if rows else ())}
     further = {name: float(mm) for name, mm in names.items() if name.startswith("surface_dice_")}
@@ -83,7 +84,7 @@ def _tolerances(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: f"{mm:g} mm" for name, mm in tolerances}
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _means(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Table rows of the summary: each site, then all cases."""
     summary = summarise(rows)
     groups = {**summary["sites"], "all cases": summary["overall"]}

@@ -31,7 +31,11 @@ def render_page(output_path: str | os.PathLike[str], template: Path, **values: A
 
 
 def number(value: float | None, digits: int) -> str:
-    """Write a score; one that is not defined is a dash."""
+    """Write a score; one that is not defined is a dash.
+
+    >>> number(0.8249, 2), number(-0.001, 2)
+    ('0.82', '0.00')
+    """
     if value is None or math.isnan(value):
         return "\N{EN DASH}"
     # The sum makes 0 of -0.

@@ -73,8 +73,8 @@ def read_learning_study(path: Path) -> LearningStudy:
     try:
         content = json.loads(path.read_text())
         overlays = tuple((path.parent / overlay).resolve() for overlay in content.pop("overlays"))
-        lists = {name: tuple(content.pop(name)) for name in ("strategies", "seeds")}
-        study = LearningStudy(name=path.stem, overlays=overlays, **lists, **content)
+        strategies, seeds = tuple(content.pop("strategies")), tuple(content.pop("seeds"))
+        study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, **content)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             f"The study {path} cannot be read ({error!r}): compare it with configs/active_learning."

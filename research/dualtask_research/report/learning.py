@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -61,9 +62,7 @@ def write_learning_report(study: LearningStudy, cases: Path, output_dir: Path, s
         lines += [f"### {structure.capitalize()}", "", verdict(comparisons), ""]
         lines += curve_table(own, study.strategies).markdown() + comparison_table(comparisons, _REFERENCE).markdown()
         figure = draw_curves(own, study.strategies, structure)
-        write_atomically(
-            output_dir / f"{structure}.png", lambda path, figure=figure: figure.savefig(path, format="png")
-        )
+        write_atomically(output_dir / f"{structure}.png", partial(figure.savefig, format="png"))
     seeds = sorted({row["seed"] for row in rows})
     records = [json.loads(record.read_text()) for record in sorted(cases.parent.glob("*/*/done.json"))]
     provenance = {"seeds": ", ".join(seeds), **provenance_of(f"configs/active_learning/{study.name}.json", records)}

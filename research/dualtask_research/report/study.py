@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def write_study_report(
         write_atomically(output_dir / "cases.csv", lambda temporary: temporary.write_text(cases.read_text()))
     for structure, report in structures.items():
         image = base64.b64decode(report.plots[0].uri.split(",")[1])
-        write_atomically(output_dir / f"{structure}.png", lambda temporary, image=image: temporary.write_bytes(image))
+        write_atomically(output_dir / f"{structure}.png", partial(Path.write_bytes, data=image))
 
 
 def _report(

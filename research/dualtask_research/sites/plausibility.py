@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,8 @@ from scipy import ndimage
 Mirroring = tuple[bool, bool, bool]
 """Whether the label is mirrored left to right, back to front and feet to head."""
 
-MIRRORINGS: tuple[Mirroring, ...] = tuple(itertools.product((False, True), repeat=3))
+_NO_YES = (False, True)
+MIRRORINGS = tuple((right, front, head) for right in _NO_YES for front in _NO_YES for head in _NO_YES)
 AS_STATED = MIRRORINGS[0]
 
 ORGAN_HU = (20.0, 200.0)
@@ -74,7 +74,11 @@ def mirroring_words(mirroring: Mirroring) -> str:
 
 
 def mirrored_axes(axes: str, mirroring: Mirroring) -> str:
-    """Directions of stored axes, such as "LAI", with those along which the label is mirrored turned round."""
-    pairs = [pair for pair, yes in zip(("RL", "AP", "SI"), mirroring, strict=True) if yes]
+    """Directions of stored axes, such as "LAI", with those along which the label is mirrored turned round.
+
+    >>> mirrored_axes("LAI", (True, False, False))
+    'RAI'
+    """
+    pairs = [pair for pair, yes in zip((("R", "L"), ("A", "P"), ("S", "I")), mirroring, strict=True) if yes]
     opposite = {one: other for pair in pairs for one, other in (pair, pair[::-1])}
     return "".join(opposite.get(letter, letter) for letter in axes)

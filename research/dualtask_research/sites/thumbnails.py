@@ -29,7 +29,7 @@ def draw_thumbnail(scan: np.ndarray, label: np.ndarray | None, spacing: np.ndarr
     Returns:
         a PNG of 2 mm a pixel; the patient's right is at the left.
     """
-    marked = np.argwhere(label > 0) if label is not None else []
+    marked = np.argwhere(label > 0) if label is not None else np.empty((0, 3))
     point = np.median(marked, axis=0).astype(int) if len(marked) else np.array(scan.shape) // 2
     planes = [_draw(scan, label, spacing, point, *axes) for axes in _PLANES]
     height = max(len(plane) for plane in planes)
