@@ -15,6 +15,8 @@ import SimpleITK
 from monai.data import load_decathlon_datalist
 from scipy import ndimage
 
+from dualtask.phantom import decathlon as writing
+from dualtask.phantom import synthetic_dataset
 from dualtask.phantom.acquisition import scan_patient
 from dualtask.phantom.anatomy import Patient
 from dualtask.phantom.decathlon import write_decathlon
@@ -275,6 +277,15 @@ def test_second_run_keeps_whole_cases_and_completes_half_written_ones(decathlon,
         np.asarray(nib.load(half).dataobj), np.asarray(nib.load(decathlon / "labelsTr" / half.name).dataobj)
     )
     assert not [path for path in folder.rglob(".*") if path.is_file()]  # no scratch file stays behind
+
+
+def test_default_data_set_is_written_once_and_says_what_it_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(writing, "generate_case", lambda site, seed, number, _: generate_case(site, seed, number, 48))
+    output = synthetic_dataset(str(tmp_path / "data"), cases_per_site=1)
+    assert len(load_decathlon_datalist(Path(output) / "dataset.json")) == len(SITES)
+    assert "synthetic scan 0 of the site metro written" in capsys.readouterr().out
+    synthetic_dataset(output, cases_per_site=1)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", SITES)

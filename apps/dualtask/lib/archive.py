@@ -85,7 +85,7 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         super().__init__(DicomServer(client), *arguments, **options)
 
     @cachedmethod(attrgetter("_lists"), key=lambda self: "images", lock=attrgetter("lock"))
-    def list_images(self) -> list[str]:
+    def list_images(self) -> list[str]:  # type: ignore[override]
         found = self._client.search_for_series(search_filters=self._search_filter)
         return [str(Dataset.from_json(series).SeriesInstanceUID) for series in found]
 
@@ -227,7 +227,8 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
     @cachedmethod(attrgetter("_lists"), key=lambda self: "labels", lock=attrgetter("lock"))
     def _final_labels(self) -> dict[str, _Segmentation]:
         """The newest segmentation of each labelled series."""
-        scans, final = set(self.list_images()), {}
+        scans = set(self.list_images())
+        final: dict[str, _Segmentation] = {}
         for entry in self._client.search_for_series(search_filters={"Modality": "SEG"}):
             header = Dataset.from_json(entry)
             series = str(header.SeriesInstanceUID)

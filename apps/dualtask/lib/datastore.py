@@ -63,6 +63,8 @@ class StudyFolder(LocalDatastore):
     A label carries ``annotator`` and ``ts`` (seconds since 1970); an automatic one ``model`` instead of ``annotator``.
     """
 
+    _config_ts: object  # MONAI Label's time of the list; here the identity of its file
+
     def __init__(self, *args: Any, **options: Any) -> None:
         self.lock = threading.RLock()
         super().__init__(*args, **options)

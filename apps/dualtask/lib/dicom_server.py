@@ -47,8 +47,9 @@ class _InTime(HTTPAdapter):
         super().__init__()
         self._timeout = timeout
 
-    def send(self, *arguments: Any, timeout: Any = None, **options: Any) -> requests.Response:
-        return super().send(*arguments, timeout=timeout or self._timeout, **options)
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        options["timeout"] = options.get("timeout") or self._timeout
+        return super().send(*arguments, **options)
 
 
 class DicomServer:
@@ -124,8 +125,9 @@ class DicomServer:
                 "The DICOM server is not there, or broke off: nothing was changed here, try again when it is back."
             ) from error
         except requests.HTTPError as error:
+            status = "with an error" if error.response is None else error.response.status_code
             raise DicomServerError(
-                f"The DICOM server answered {error.response.status_code}: nothing was changed here, try again, and if "
+                f"The DICOM server answered {status}: nothing was changed here, try again, and if "
                 "it stays so tell whoever runs that server."
             ) from error
         except Exception as error:  # parsers of nonsense raise anything

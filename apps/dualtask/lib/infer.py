@@ -16,11 +16,10 @@ from monai.inferers import Inferer
 from monai.transforms import SaveImaged, SqueezeDimd
 from monailabel.tasks.infer.bundle import BundleInferTask
 from monailabel.utils.others.generic import device_list, name_to_device
-from torch import nn
 
 from dualtask.active_learning import bottleneck_embeddings
 from dualtask.errors import InputError, find_input_error
-from dualtask.networks import load_weights
+from dualtask.networks import DualTaskNet, load_weights
 from dualtask.nifti import save_nifti
 from dualtask.scans.reading import read_volume
 from lib.bundle import Bundle
@@ -84,13 +83,11 @@ class DualTaskInfer(BundleInferTask):
         if STUDY not in request:
             result = self._worker.submit(self._segment, request).result()
             try:
-                return self._written(result, request), result.params
+                return self._answer(result, request)
             finally:
-                result.mask.unlink()
+                result.discard()
         result = self.stored(request["image"], options) or self._worker.submit(self._segment_once, request).result()
-        if result.mask is None:
-            raise InputError(result.params["error"])
-        return self._written(result, request), result.params
+        return self._answer(result, request)
 
     def stored(self, scan: str, options: SegmentationOptions | None = None) -> Result | None:
         """The stored result of a scan with the current weights, by default with the panel's default options."""
@@ -111,7 +108,7 @@ class DualTaskInfer(BundleInferTask):
         try:
             return self.results.save(scan, weights, options, result)
         finally:
-            result.mask.unlink()
+            result.discard()
 
     def _segment(self, request: dict[str, Any]) -> Result:
         version = self.versions.name
@@ -120,15 +117,20 @@ class DualTaskInfer(BundleInferTask):
         embedding = tuple(params.pop("embedding"))
         return Result(Path(path), {**params, "version": version}, embedding)
 
-    def _written(self, result: Result, request: dict[str, Any]) -> str:
+    def _answer(self, result: Result, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if result.mask is None:
+            raise InputError(result.params["error"])
+        return self._written(result.mask, request), result.params
+
+    def _written(self, stored: Path, request: dict[str, Any]) -> str:
         """The mask as a file in the format that the request asks for, to be removed by whoever answers it."""
         extension = request.get("result_extension") or ".nii.gz"
         if extension == ".nii.gz" and not request.get("result_dtype"):
             descriptor, path = tempfile.mkstemp(suffix=extension)
             os.close(descriptor)
-            shutil.copyfile(result.mask, path)
+            shutil.copyfile(stored, path)
             return path
-        mask = read_volume(result.mask)[0]
+        mask = read_volume(stored)[0]
         return self.writer({**request, self.key_pred: mask.to(torch.uint8)}, extension)[0]
 
     def run_pre_transforms(self, data: dict[str, Any], transforms: Sequence[Callable]) -> dict[str, Any]:
@@ -154,7 +156,7 @@ class DualTaskInfer(BundleInferTask):
         self, data: dict[str, Any], extension: str | None = None, dtype: str | None = None
     ) -> tuple[str, dict[str, Any]]:
         extension = extension or data.get("result_extension") or ".nii.gz"
-        facts = {name: data[name] for name in ("scan_uncertainty", "embedding") if name in data}
+        facts: dict[str, Any] = {name: data[name] for name in ("scan_uncertainty", "embedding") if name in data}
         if extension not in (".nii", ".nii.gz"):
             path, params = super().writer(data, extension, dtype)
             return path, {**params, **facts}
@@ -166,7 +168,7 @@ class DualTaskInfer(BundleInferTask):
         save_nifti(path, mask.astype(dtype or data.get("result_dtype") or mask.dtype), affine)
         return path, facts
 
-    def _get_network(self, device: str, data: Mapping[str, Any] | None) -> nn.Module:
+    def _get_network(self, device: str, data: Mapping[str, Any] | None) -> DualTaskNet:
         path, digest = self.get_path(), self.versions.digest
         cached = self._networks.get(device)
         if cached is None or cached[1] != digest:

@@ -27,6 +27,11 @@ class Result:
     params: dict[str, Any]
     embedding: tuple[float, ...]
 
+    def discard(self) -> None:
+        """Remove the mask from disk."""
+        if self.mask is not None:
+            self.mask.unlink()
+
 
 class ResultStore:
     """One result for each scan, weights and options.
@@ -63,9 +68,9 @@ class ResultStore:
         """Keep a result; returns it as stored."""
         record = self._record(scan, weights, options)
         mask = None
-        if result.mask is not None:
+        if (made := result.mask) is not None:
             mask = record.with_suffix(".nii.gz")
-            write_atomically(mask, lambda temporary: shutil.copyfile(result.mask, temporary))
+            write_atomically(mask, lambda temporary: shutil.copyfile(made, temporary))
         text = json.dumps({"params": result.params, "embedding": result.embedding})
         write_atomically(record, lambda temporary: temporary.write_text(text))
         for old in record.parent.iterdir():

@@ -231,7 +231,7 @@ def _usable(cases: list[Case]) -> list[Case]:
     usable = []
     for case in cases:
         try:
-            load(case)
+            load({"image": case["image"]})
             usable.append(case)
         except InputError as error:
             logger.warning("Left out: %s", error)

@@ -16,7 +16,11 @@ from dualtask.scans.voxels import check_label
 
 
 def case_name(image: str | os.PathLike[str]) -> str:
-    """Name of the case of a scan: its file or folder without the extension."""
+    """Name of the case of a scan: its file or folder without the extension.
+
+    >>> case_name("imagesTr/metro_004.nii.gz")
+    'metro_004'
+    """
     return Path(FolderLayout("").filename(os.path.abspath(image))).name
 
 

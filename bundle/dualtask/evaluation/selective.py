@@ -47,6 +47,12 @@ def risk_coverage(uncertainty: Sequence[float], risk: Sequence[float]) -> RiskCo
     Args:
         uncertainty: of each case, at least one.
         risk: of each case.
+
+    An uncertainty that puts one case wrong:
+
+    >>> curve = risk_coverage(uncertainty=[0.1, 0.2, 0.3], risk=[0.0, 0.6, 0.3])
+    >>> curve.risk.round(2).tolist(), round(curve.area, 2), round(curve.best_area, 2)
+    ([0.0, 0.3, 0.3], 0.2, 0.15)
     """
     losses = np.asarray(risk, dtype=float)
     groups = rankdata(uncertainty, method="dense") - 1

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-Region = tuple[slice, slice, slice]
+Region = tuple[slice, ...]
+"""One slice an axis, of X, Y, Z."""
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
 
 from dualtask.phantom.anatomy import Patient
-from dualtask.phantom.fields import Axes
+from dualtask.phantom.fields import Axes, Region
 from dualtask.phantom.sites import Site
 from dualtask.phantom.tissue import LESION, PANCREAS, Structure, Surroundings
 
@@ -76,7 +77,16 @@ def _render(patient: Patient, axes: Axes, pixel: float) -> tuple[np.ndarray, np.
     return hu, organ, lesion
 
 
-def _paint(structure: Structure, region, axes: Axes, textures, pixel: float, hu, organ, lesion) -> None:
+def _paint(
+    structure: Structure,
+    region: Region,
+    axes: Axes,
+    textures: Sequence[np.ndarray],
+    pixel: float,
+    hu: np.ndarray,
+    organ: np.ndarray,
+    lesion: np.ndarray,
+) -> None:
     """Lay one structure over what is there, in place."""
     local = tuple(axis[part] for axis, part in zip(axes, region, strict=True))
     depth = structure.shape.sample(local)
@@ -118,7 +128,9 @@ def _transfer_functions(site: Site, matrix: int, pixel: float) -> tuple[np.ndarr
     return kernel, power / np.sqrt(np.mean(full**2))
 
 
-def _reconstruct(hu: np.ndarray, kernel: np.ndarray, grain: np.ndarray, noise_sd: float, rng) -> np.ndarray:
+def _reconstruct(
+    hu: np.ndarray, kernel: np.ndarray, grain: np.ndarray, noise_sd: float, rng: np.random.Generator
+) -> np.ndarray:
     """One slice as the scanner stores it, int16 HU."""
     size = hu.shape
     sharp = fft.irfft2(fft.rfft2(hu) * kernel, s=size)

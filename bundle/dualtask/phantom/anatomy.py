@@ -42,7 +42,7 @@ class Patient:
     """
 
     structures: Sequence[Structure]
-    textures: tuple[SmoothNoise, SmoothNoise, SmoothNoise]
+    textures: tuple[SmoothNoise, ...]
     phase: str
     lesion: str | None
     half_width_mm: float

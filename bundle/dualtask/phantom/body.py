@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from dualtask.phantom.fields import FAR_MM, Axes, Box, Field, SmoothNoise, catmull_rom, ellipsoid, rotate
+from dualtask.phantom.fields import (
+    FAR_MM,
+    Axes,
+    Box,
+    Field,
+    Points,
+    SmoothNoise,
+    Vector,
+    catmull_rom,
+    ellipsoid,
+    rotate,
+)
 
 SPACE: Box = (np.array((-245.0, -190.0, -165.0)), np.array((245.0, 210.0, 165.0)))  # holds every patient
 
@@ -34,15 +46,15 @@ class Body:
             for f, mm, noise in zip(flat, self.bend_mm, self.bend, strict=True)
         ]
 
-    def patient_box(self, low: Sequence[float], high: Sequence[float]) -> Box:
+    def patient_box(self, low: Vector, high: Vector) -> Box:
         """A patient box that holds the reference box however the body bends."""
         bend = 2.0 * np.array(self.bend_mm)
-        low, high = (np.asarray(low) - bend) * self.scale, (np.asarray(high) + bend) * self.scale
-        corners = np.array([rotate(x, y, -self.roll) for x in (low[0], high[0]) for y in (low[1], high[1])])
-        low, high = np.array([*corners.min(axis=0), low[2]]), np.array([*corners.max(axis=0), high[2]])
-        return low + self.shift, high + self.shift
+        first, last = (np.asarray(low) - bend) * self.scale, (np.asarray(high) + bend) * self.scale
+        corners = np.array([rotate(x, y, -self.roll) for x in (first[0], last[0]) for y in (first[1], last[1])])
+        first, last = np.array([*corners.min(axis=0), first[2]]), np.array([*corners.max(axis=0), last[2]])
+        return first + self.shift, last + self.shift
 
-    def grid(self, low: Sequence[float], high: Sequence[float], step: float) -> Axes:
+    def grid(self, low: Vector, high: Vector, step: float) -> Axes:
         """Axes of a patient grid that covers the reference box."""
         low, high = self.patient_box(low, high)
         return tuple(a + step * np.arange(int(np.ceil((b - a) / step)) + 1) for a, b in zip(low, high, strict=True))
@@ -50,8 +62,8 @@ class Body:
     def shape(
         self,
         function: Callable[..., np.ndarray],
-        low: Sequence[float],
-        high: Sequence[float],
+        low: Vector,
+        high: Vector,
         step: float = 3.0,
         rough_mm: float = 0.0,
         rough_wavelength_mm: float = 24.0,
@@ -68,7 +80,7 @@ class Body:
             values = values + rough_mm * SmoothNoise(self.rng, rough_wavelength_mm, _corners(axes))(axes)
         return Field(np.array([a[0] for a in axes]), step, np.ascontiguousarray(values)).trimmed(trim_mm)
 
-    def blob(self, centre: Sequence[float], radii: Sequence[float], **options) -> Field:
+    def blob(self, centre: Vector, radii: Vector, **options: Any) -> Field:
         """An ellipsoid in reference mm; options as for `shape`."""
         centre, radii = np.asarray(centre, float), np.asarray(radii, float)
         margin = 6.0
@@ -81,7 +93,7 @@ class Body:
 
     def tube(
         self,
-        points: Sequence[Sequence[float]],
+        points: Points,
         step: float = 2.5,
         pitch_mm: float = 6.0,
         flatten: Sequence[float] = (1.0, 1.0, 1.0),

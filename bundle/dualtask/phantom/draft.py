@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from dualtask.phantom.body import Body
-from dualtask.phantom.fields import Field
+from dualtask.phantom.fields import Field, Points
 from dualtask.phantom.sites import Site
 from dualtask.phantom.tissue import Painter, Structure
 
@@ -30,7 +30,7 @@ class Draft:
         return shape
 
 
-def jitter(rng: np.random.Generator, points: Sequence[Sequence[float]], mm: float, radius: float = 0.0) -> np.ndarray:
+def jitter(rng: np.random.Generator, points: Points, mm: float, radius: float = 0.0) -> np.ndarray:
     """Control points moved by about `mm`, radii changed by about the fraction `radius`."""
     points = np.array(points, dtype=float)
     points[:, :3] += mm * np.clip(rng.standard_normal((len(points), 3)), -2, 2)

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
+Axes = tuple[np.ndarray, ...]  # along x, y, z
 Box = tuple[np.ndarray, np.ndarray]
+Vector = Sequence[float] | np.ndarray  # x, y, z
+Points = Sequence[Sequence[float]] | np.ndarray  # [n, (x, y, z, radius)]
+Region = tuple[slice, ...]  # of voxels along x, y, z
 
 FAR_MM = 12.0  # value of a shape's field where it was not evaluated: well outside
 
@@ -91,7 +94,7 @@ class Field:
     def box(self) -> Box:
         return self.origin, self.origin + self.step * (np.array(self.values.shape) - 1)
 
-    def overlap(self, axes: Axes) -> tuple[slice, slice, slice] | None:
+    def overlap(self, axes: Axes) -> Region | None:
         """Index ranges of `axes` (ascending) that lie inside the box, or None when nothing does."""
         low, high = self.box
         found = []
@@ -141,7 +144,7 @@ class Field:
         return values
 
 
-def ellipsoid(points: Sequence[np.ndarray], centre: Sequence[float], radii: Sequence[float]) -> np.ndarray:
+def ellipsoid(points: Sequence[np.ndarray], centre: Vector, radii: Vector) -> np.ndarray:
     """First-order distance to an ellipsoid with axes along x, y, z."""
     scaled = [(p - c) / r for p, c, r in zip(points, centre, radii, strict=True)]
     k0 = np.sqrt(sum(s**2 for s in scaled))
@@ -190,6 +193,6 @@ def intersection(shape: Field, other: Field) -> Field:
     return Field(shape.origin, shape.step, np.maximum(shape.values, other.sample(clipped))).trimmed(6.0)
 
 
-def sorted_box(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def sorted_box(a: Vector, b: Vector) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of the box between two corners."""
     return np.minimum(a, b), np.maximum(a, b)

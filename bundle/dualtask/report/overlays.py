@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
@@ -21,7 +22,7 @@ _FIELD_MM = 200.0
 _SCALE_BAR_MM = 50.0
 _SIDE_INCHES, _DPI = 4.0, 120
 _FILL_OPACITY = 0.35
-_HALO = (patheffects.withStroke(linewidth=2.5, foreground="black"),)
+_HALO: list[patheffects.AbstractPathEffect] = [patheffects.withStroke(linewidth=2.5, foreground="black")]
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _draw(
 
 def _annotate(axes: Axes, view: View) -> None:
     """The side at the left and a bar of known length."""
-    style = dict(color="white", fontsize=13, transform=axes.transAxes, path_effects=_HALO)
+    style: dict[str, Any] = dict(color="white", fontsize=13, transform=axes.transAxes, path_effects=_HALO)
     axes.text(0.02, 0.5, view.left, va="center", **style)
     length = _SCALE_BAR_MM / _FIELD_MM
     axes.plot([0.96 - length, 0.96], [0.04, 0.04], color="white", linewidth=2, transform=axes.transAxes)

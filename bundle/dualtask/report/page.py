@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dualtask.evaluation import SURFACE_TOLERANCE_MM, case_name, read_label_maps, summarise
+from dualtask.evaluation.tables import Row
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.curves import draw_curves
 from dualtask.report.overlays import draw_overlays
@@ -16,14 +18,14 @@ from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
 from dualtask.structures import STRUCTURES
 
-_TEMPLATE = "page.html.jinja"
+_TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def write_report(
     output_path: str | os.PathLike[str],
     cases: Sequence[Mapping[str, Any]],
     predictions_dir: str | os.PathLike[str],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     *,
     synthetic: bool,
     history: str | os.PathLike[str] | None = None,
@@ -74,7 +76,7 @@ def _overlays(case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], 
     return draw_overlays(case_name(case["image"]), scan, reference, prediction)
 
 
-def _tolerances(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _tolerances(rows: Sequence[Row]) -> dict[str, str]:
     """Column -> tolerance in words, for each surface Dice of the table, the smallest first."""
     names = {name: name.removeprefix("surface_dice_").removesuffix("mm") for name in (rows[0] if rows else ())}
     further = {name: float(mm) for name, mm in names.items() if name.startswith("surface_dice_")}
@@ -82,7 +84,7 @@ def _tolerances(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: f"{mm:g} mm" for name, mm in tolerances}
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _means(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Table rows of the summary: each site, then all cases."""
     summary = summarise(rows)
     groups = {**summary["sites"], "all cases": summary["overall"]}

@@ -18,7 +18,7 @@ class ScanGeometryWriter(NibabelWriter):
     another order than patient right, front, head, and it writes in place.
     """
 
-    def set_metadata(self, meta_dict: Mapping[str, Any] | None, resample: bool = True, **options: Any) -> None:
+    def set_metadata(self, meta_dict: Mapping[str, Any], resample: bool = True, **options: Any) -> None:
         self.affine = np.asarray(meta_dict["affine"])
 
     def write(self, filename: str, verbose: bool = False, **options: Any) -> None:

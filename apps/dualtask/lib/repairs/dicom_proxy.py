@@ -12,8 +12,9 @@ import asyncio
 import functools
 import io
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pydicom
@@ -35,7 +36,7 @@ from lib.annotator import signed_in
 
 logger = logging.getLogger(__name__)
 
-Forward = Callable[[Request, str, str], Awaitable[Response]]
+Forward = Callable[[Request, str, str], Coroutine[Any, Any, Response]]
 
 
 def apply() -> None:

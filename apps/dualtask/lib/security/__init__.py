@@ -52,7 +52,7 @@ def close(app: FastAPI, app_dir: str, settings: SecuritySettings) -> None:
     Raises:
         dualtask.errors.InputError: see :func:`apply_security`.
     """
-    if any(middleware.cls is Gate for middleware in app.user_middleware):
+    if any(middleware.cls is Gate for middleware in app.user_middleware):  # type: ignore[comparison-overlap]
         return
     authenticated = server.MONAI_LABEL_AUTH_ENABLE
     check_bind_host(sys.argv[1:], authenticated, settings)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import requests
 from fastapi import FastAPI
@@ -42,12 +43,16 @@ def add_error_answers(app: FastAPI) -> None:
             raise error
         return answer(refusal)
 
-    app.add_exception_handler(StorageError, not_stored)
-    app.add_exception_handler(OSError, not_stored)
-    app.add_exception_handler(HTTPException, failed)
-    app.add_exception_handler(MONAILabelException, unknown)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(requests.RequestException, no_answer)
+    handlers: dict[type[Exception], Callable[[Request, Any], Response]] = {
+        StorageError: not_stored,
+        OSError: not_stored,
+        HTTPException: failed,
+        MONAILabelException: unknown,
+        RequestValidationError: invalid,
+        requests.RequestException: no_answer,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
 
 
 def answer(error: HTTPException) -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection
-from typing import BinaryIO
+from typing import IO
 
 import requests
 from monailabel.interfaces.utils.app import app_instance
@@ -69,7 +69,7 @@ class Gate:
 class _Visit:
     """One request on its way through the gate."""
 
-    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send, body: BinaryIO) -> None:
+    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send, body: IO[bytes]) -> None:
         self.gate, self.scope, self._receive, self._send, self.body = gate, scope, receive, send, body
         self.headers = Headers(scope=scope)
         self.user = LOCAL_USER if gate.provider is None else None

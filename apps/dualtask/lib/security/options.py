@@ -167,7 +167,7 @@ def _choice(choices: Sequence[Any]) -> Any:
     """
     spelt = [str(choice) for choice in choices if isinstance(choice, int | float)]
     one = Literal[*choices, *spelt] if choices else Literal[""]
-    return one | list[one]
+    return one | list[one]  # type: ignore[valid-type]  # made while the program runs
 
 
 class _SavedLabel(BaseModel):

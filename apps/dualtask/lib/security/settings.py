@@ -25,7 +25,7 @@ class SecuritySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DUALTASK_", env_file=".env", extra="ignore")
 
     open_hosts: list[str] = []
-    upload_limit_mb: int = Field(2048, gt=0)
+    upload_limit_mb: int = Field(default=2048, gt=0)
     audit_log: Path | None = None
     audit_key: Path | None = None
 

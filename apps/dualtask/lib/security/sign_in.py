@@ -5,6 +5,8 @@ The panel in OHIF sends no Authorization header, so that its requests would all 
 
 from __future__ import annotations
 
+from typing import Any
+
 import requests
 from fastapi import APIRouter, Form, Request
 from starlette.exceptions import HTTPException
@@ -59,10 +61,10 @@ def sign_in_routes(provider: Provider) -> APIRouter:
     return router
 
 
-def _token(provider: Provider, username: str, password: str) -> dict[str, str]:
+def _token(provider: Provider, username: str, password: str) -> dict[str, Any]:
     try:
         return provider.password_token(username, password)
     except requests.HTTPError as error:
-        if error.response.status_code < 500:
+        if error.response is not None and error.response.status_code < 500:
             raise HTTPException(401, "The name or the password is wrong.") from error
         raise

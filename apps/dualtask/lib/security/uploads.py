@@ -8,7 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import nibabel as nib
 import nrrd
@@ -133,7 +133,7 @@ def _check_voxels(path: Path, shape: Sequence[int]) -> None:
         raise InputError(f"{path} states {voxels} voxels, more than {_MOST_VOXELS}: give the part with the abdomen.")
 
 
-def _check_unpacked(path: Path, file: BinaryIO) -> None:
+def _check_unpacked(path: Path, file: IO[bytes]) -> None:
     """Refuse compressed voxels that unpack to more than any scan, which pynrrd would unpack whole."""
     unpack, size = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
     try:

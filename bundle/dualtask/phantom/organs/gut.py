@@ -80,8 +80,8 @@ def add_bowel(draft: Draft, organ: Field, solid: Sequence[Field], cavity: Field)
          (76, -48, -4, 18), (98, -12, 22, 18)],
         [(98, -12, 22, 17), (106, 14, 4, 16), (106, 22, -30, 15), (104, 20, -70, 15), (98, 10, -132, 16)],
     ]  # fmt: skip
-    for i, points in enumerate(colon):
-        points = jitter(rng, points, 3.5, 0.10)
+    for i, course in enumerate(colon):
+        points = jitter(rng, course, 3.5, 0.10)
         points[:, 3] *= rng.uniform(0.7, 1.1)
         shape = body.tube(points, step=3.0, pitch_mm=7.0, radius_noise=0.12, rough_mm=1.6, rough_wavelength_mm=22.0)
         if i == 1:
@@ -98,6 +98,6 @@ def add_bowel(draft: Draft, organ: Field, solid: Sequence[Field], cavity: Field)
         jitter(rng, frame, 1.6, 0.08), step=2.5, radius_noise=0.10, rough_mm=0.8, rough_wavelength_mm=18.0
     )
     level = body.shift[1] + body.scale[1] * rng.uniform(-62, -42)
-    filling = rng.uniform(120, 250) if draft.oral else rng.uniform(8, 60)
+    fluid = rng.uniform(120, 250) if draft.oral else rng.uniform(8, 60)
     gap = -0.5  # the head lies in the duodenum's curve without a fat plane
-    place(duodenum, hollow(hu["wall"] + 8, rng.uniform(2.4, 4.0), fluid_with_gas(filling, 12, level)))
+    place(duodenum, hollow(hu["wall"] + 8, rng.uniform(2.4, 4.0), fluid_with_gas(fluid, 12, level)))

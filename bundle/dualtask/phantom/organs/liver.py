@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from dualtask.phantom.draft import Draft
-from dualtask.phantom.fields import Field, ellipsoid, intersection, rotate, smooth_union
+from dualtask.phantom.fields import Field, Vector, ellipsoid, intersection, rotate, smooth_union
 from dualtask.phantom.organs.chest import Diaphragm
 from dualtask.phantom.tissue import tissue, vessel
 
 
 def _tree(
     rng: np.random.Generator,
-    start: Sequence[float],
-    direction: Sequence[float],
+    start: Vector,
+    direction: Vector,
     length: float,
     radius: float,
     depth: int,
 ) -> Iterable[np.ndarray]:
     """Branching vessel: control points of each branch."""
-    direction = np.asarray(direction, float) / np.linalg.norm(direction)
+    start, ahead = np.asarray(start, float), np.asarray(direction, float)
+    ahead = ahead / np.linalg.norm(ahead)
     side = rng.standard_normal(3)
-    side -= side @ direction * direction
+    side -= side @ ahead * ahead
     side /= np.linalg.norm(side)
-    start = np.asarray(start, float)
-    middle = start + 0.5 * length * direction + 0.10 * length * side * rng.uniform(-1, 1)
-    end = start + length * direction
+    middle = start + 0.5 * length * ahead + 0.10 * length * side * rng.uniform(-1, 1)
+    end = start + length * ahead
     yield np.array([[*start, radius], [*middle, 0.9 * radius], [*end, 0.75 * radius]])
     if depth > 0:
         spread = rng.uniform(0.45, 0.75)
         for sign in (-1, 1):
-            yield from _tree(rng, end, direction + sign * spread * side, 0.78 * length, 0.72 * radius, depth - 1)
+            yield from _tree(rng, end, ahead + sign * spread * side, 0.78 * length, 0.72 * radius, depth - 1)
 
 
 def add_liver_and_spleen(draft: Draft, cavity: Field, dome: Diaphragm, organ: Field) -> tuple[Field, Field]:
@@ -60,7 +60,7 @@ def add_liver_and_spleen(draft: Draft, cavity: Field, dome: Diaphragm, organ: Fi
         *_tree(rng, (-40, -24, 34), (-1, 0.1, 0.35), 30, 5.0, 3),
         *_tree(rng, (-32, -30, 36), (0.9, -0.8, 0.4), 26, 3.6, 2),
     ]
-    hepatic = []
+    hepatic: list[np.ndarray] = []
     for direction in ((-1, 0.35, -0.55), (-0.55, -0.8, -0.45), (0.5, -0.85, -0.35)):
         hepatic.extend(_tree(rng, (-24, -4, 82), direction, 34, 4.6, 2))
     keep = Field(shape.origin, shape.step, shape.values + 5.0)

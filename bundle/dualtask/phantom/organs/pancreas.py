@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def plan_pancreas(draft: Draft) -> Pancreas:
     points[:, 1] += rng.uniform(-4, 4)
     curve = catmull_rom(points, 6.0)
     lobules = rng.uniform(0.7, 1.7)
-    options = dict(step=2.0, flatten=(1.0, 1.0, 0.82))
+    options: dict[str, Any] = dict(step=2.0, flatten=(1.0, 1.0, 0.82))
     main = body.tube(points, rough_mm=1.0, rough_wavelength_mm=30.0, trim_mm=FAR_MM, **options)
     hook = body.tube(jitter(rng, [(-36, -24, -24, 11), (-24, -20, -30, 9), (-14, -21, -32, 5)], 1.2), **options)
     axes = main.axes
@@ -68,8 +69,8 @@ def plan_pancreas(draft: Draft) -> Pancreas:
     kind = choose(rng, site.lesions) if rng.random() < site.lesion_rate else None
     lesion = paint = text = None
     edge = 1.0
-    size = rng.lognormal(*dict(solid=(3.05, 0.33), cyst=(2.95, 0.42), neuroendocrine=(2.55, 0.3)).get(kind, (3.0, 0.3)))
-    size = float(np.clip(size, 8.0, 40.0))
+    sizes = dict(solid=(3.05, 0.33), cyst=(2.95, 0.42), neuroendocrine=(2.55, 0.3))
+    size = float(np.clip(rng.lognormal(*sizes.get(kind or "", (3.0, 0.3))), 8.0, 40.0))
     spot = int(rng.integers(2, len(curve) - 2))
     start = spot if rng.random() < 0.6 else 2 + spot // 3  # more of them in the head
     squash = rng.uniform(0.85, 1.15, 3)
@@ -131,5 +132,5 @@ def add_pancreas(draft: Draft, organ: Pancreas) -> None:
         edge_mm=1.0,
         name=PANCREAS,
     )
-    if organ.lesion is not None:
+    if organ.lesion is not None and organ.lesion_paint is not None:
         draft.add(organ.lesion.trimmed(8.0), organ.lesion_paint, edge_mm=organ.lesion_edge_mm, name=LESION)

@@ -1,0 +1,261 @@
+"""What the strategies are worth on scans whose labels are known: annotation simulated with trainings of the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow
+from tqdm import tqdm
+
+from dualtask import bundle_root
+from dualtask.active_learning.embedding import bottleneck_embeddings
+from dualtask.active_learning.selection import STRATEGIES
+from dualtask.errors import InputError
+from dualtask.evaluation.tables import read_scores, write_scores
+from dualtask.files import write_atomically
+from dualtask.maps import scan_uncertainty
+from dualtask.scans import decathlon_datalist, split
+from dualtask.scans.datalists import Case
+from dualtask_research.active_learning.simulation import Learner, simulate
+from dualtask_research.studies.processes import bundle_command, run_commands, was_run, write_record
+
+_WEIGHTS = "model.pt"
+
+
+@dataclass(frozen=True)
+class LearningStudy:
+    """A simulated annotation (JSON files in ``configs/active_learning``).
+
+    Attributes:
+        name: of the file.
+        description: what is simulated, and at what scale.
+        pool: number of scans of each site that may be labelled.
+        strategies: names in ``STRATEGIES``.
+        seeds: of the scans that are labelled at the start, of chance and of the trainings.
+        initial, batch, rounds: scans labelled at the start and in each further round, and number of trainings.
+        steps: of each training, whatever the number of its scans.
+        overlays: configs on top of the bundle's for training and inference alike.
+        training, localiser_training, inference: settings (``id`` -> value) of these workflows.
+    """
+
+    name: str
+    description: str
+    pool: Mapping[str, int]
+    strategies: tuple[str, ...]
+    seeds: tuple[int, ...]
+    initial: int
+    batch: int
+    rounds: int
+    steps: int
+    overlays: tuple[Path, ...]
+    training: Mapping[str, Any]
+    localiser_training: Mapping[str, Any]
+    inference: Mapping[str, Any]
+
+
+def read_learning_study(path: Path) -> LearningStudy:
+    """Read a study; paths of overlays in it are relative to its file.
+
+    Raises:
+        InputError: the file is absent or is no study, or names a strategy or an overlay that does not exist.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no study {path}: name one of configs/active_learning.")
+    try:
+        content = json.loads(path.read_text())
+        overlays = tuple((path.parent / overlay).resolve() for overlay in content.pop("overlays"))
+        strategies, seeds = tuple(content.pop("strategies")), tuple(content.pop("seeds"))
+        study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, **content)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"The study {path} cannot be read ({error!r}): compare it with configs/active_learning."
+        ) from error
+    if unknown := set(study.strategies) - set(STRATEGIES):
+        raise InputError(f"The study {path} names the strategy {min(unknown)}: choose among {', '.join(STRATEGIES)}.")
+    for overlay in overlays:
+        if not overlay.is_file():
+            raise InputError(f"The study {path} names the overlay {overlay.name}, which does not exist: correct it.")
+    return study
+
+
+def run_learning_study(study: LearningStudy, dataset_dir: Path, output_dir: Path, threads: int = 1) -> Path:
+    """Run what is not yet done of a study.
+
+    A fifth of the cases of each site is kept for scoring; the pool is taken from the others. A localiser is trained for
+    each seed on the scans that are labelled at the start. Strategies that label the same scans share the training.
+
+    Args:
+        study: what to run.
+        dataset_dir: Decathlon folder whose cases name their ``site``.
+        output_dir: folder of all studies; a training lies in ``<output_dir>/<study>/seed<k>/<scans>``.
+        threads: of each process.
+
+    Returns:
+        ``cases.csv``: the rows of ``metrics.csv`` of each strategy and seed with ``labelled``, the number of scans.
+
+    Raises:
+        InputError: a site has fewer scans than its pool, a training was made with other settings, or one failed.
+    """
+    candidates, held_out = split(decathlon_datalist(dataset_dir), validation_fraction=0.2, seed=0)
+    pool = _pool(study, candidates)
+    folder = output_dir / study.name
+    rows: list[dict[str, Any]] = []
+    trainings = len(study.seeds) * len(study.strategies) * study.rounds
+    with tqdm(total=trainings, desc=study.name, unit="training") as progress:
+        for seed in study.seeds:
+            annotation = Annotation(study, pool, held_out, folder / f"seed{seed}", seed, threads)
+
+            def train(labelled: list[int], annotation: Annotation = annotation) -> Learner:
+                learner = annotation.train(labelled)
+                progress.update()
+                return learner
+
+            for strategy in study.strategies:
+                select = STRATEGIES[strategy]
+                for one in simulate(select, train, len(pool), study.initial, study.batch, study.rounds, seed):
+                    names = {"variant": strategy, "seed": seed, "labelled": len(one.labelled)}
+                    rows += [{**names, "test_site": row["site"], **row} for row in annotation.scores(one.labelled)]
+    write_scores(folder / "cases.csv", rows)
+    return folder / "cases.csv"
+
+
+class Annotation:
+    """Trainings of one seed on labelled scans of the pool, each done once and kept on disk.
+
+    Args:
+        study: its settings.
+        pool: cases that may be labelled.
+        held_out: cases that score the networks.
+        folder: of the trainings.
+        seed: of the trainings.
+        threads: of each process.
+    """
+
+    def __init__(
+        self,
+        study: LearningStudy,
+        pool: Sequence[Case],
+        held_out: Sequence[Case],
+        folder: Path,
+        seed: int,
+        threads: int,
+    ) -> None:
+        self.study = study
+        self.pool = pool
+        self.held_out = held_out
+        self.folder = folder
+        self.seed = seed
+        self.threads = threads
+        self.start: Sequence[int] = ()
+        self.images: list[torch.Tensor] = []
+
+    def train(self, labelled: Sequence[int]) -> Learner:
+        """Train on some scans of the pool, score the network, and look at the whole pool with it.
+
+        The first call trains the localiser too, on the same scans.
+        """
+        self.start = self.start or tuple(labelled)
+        self._run(self._localiser, [self._training(self._localiser, self.start, localise=True)])
+        folder = self._folder(labelled)
+        self._run(folder, [self._training(folder, labelled), self._evaluation(folder)])
+        uncertainty, embeddings = self._look(folder)
+        # A structure that neither reference nor prediction shows has no Dice.
+        dice = [row["dice"] for row in self.scores(labelled) if not math.isnan(row["dice"])]
+        return Learner(fmean(dice), uncertainty, embeddings)
+
+    def scores(self, labelled: Sequence[int]) -> list[dict[str, Any]]:
+        """Scores of the held-out cases by the network that was trained on some scans of the pool."""
+        return read_scores(self._folder(labelled) / "metrics.csv")
+
+    @property
+    def _localiser(self) -> Path:
+        return self.folder / "localiser"
+
+    def _folder(self, labelled: Sequence[int]) -> Path:
+        scans = hashlib.sha256(json.dumps(sorted(labelled)).encode()).hexdigest()[:12]
+        return self.folder / f"{len(labelled):03d}_{scans}"
+
+    def _run(self, folder: Path, commands: list[list[str]]) -> None:
+        if not was_run(folder, commands):
+            write_record(folder, run_commands(folder, commands, threads=self.threads))
+
+    def _training(self, folder: Path, labelled: Sequence[int], localise: bool = False) -> list[str]:
+        configs = Path(bundle_root()) / "configs"
+        cases = [self.pool[index] for index in sorted(labelled)]
+        epochs = self.study.steps // len(cases)
+        settings = {
+            **(self.study.localiser_training if localise else self.study.training),
+            "train#trainer#max_epochs": epochs,
+            # The one validation, on a labelled scan, saves the last weights: nothing is chosen by it.
+            "val_interval": epochs,
+            "seed": self.seed,
+            "output_dir": folder,
+            "ckpt_dir": folder,
+            "ckpt_name": _WEIGHTS,
+            "tracking_uri": "",
+            "resume": True,
+        }
+        stage = [configs / "localiser.json"] if localise else []
+        overlays = [*stage, *self.study.overlays, _overlay(folder, [cases, cases[:1]])]
+        return bundle_command("training", [configs / "train.json", *overlays], settings)
+
+    def _evaluation(self, folder: Path) -> list[str]:
+        configs = Path(bundle_root()) / "configs"
+        overlays = [configs / "evaluate.json", *self.study.overlays, _overlay(self.folder, self.held_out)]
+        settings = {**self._inference(folder), "output_dir": folder}
+        return bundle_command("evaluating", [configs / "inference.json", *overlays], settings)
+
+    def _inference(self, folder: Path) -> dict[str, Any]:
+        weights = {"weights": folder / _WEIGHTS, "localiser_weights": self._localiser / _WEIGHTS}
+        return {**self.study.inference, **weights}
+
+    def _look(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Uncertainty [n] and embedding [n, d] of each scan of the pool, by inference without its label."""
+        configs = Path(bundle_root()) / "configs"
+        workflow = ConfigWorkflow(
+            [str(config) for config in (configs / "inference.json", *self.study.overlays)],
+            meta_file=str(configs / "metadata.json"),
+            logging_file=False,
+            workflow_type="infer",
+            **{key: str(value) if isinstance(value, Path) else value for key, value in self._inference(folder).items()},
+        )
+        workflow.initialize()
+        part = workflow.parser.get_parsed_content
+        if not self.images:
+            preprocessing = part("preprocessing")
+            self.images = [preprocessing({"image": case["image"]})["image"].as_tensor() for case in self.pool]
+        network, inferer = part("network"), part("inferer")
+        uncertainties, looks = [], []
+        for image in self.images:
+            with bottleneck_embeddings(network) as embeddings:
+                maps = inferer(image[None].to(part("device")), network)[0]
+            uncertainties.append(fmean(scan_uncertainty(maps).values()))
+            looks.append(torch.stack(embeddings).mean(0).numpy())
+        return np.array(uncertainties), np.array(looks)
+
+
+def _pool(study: LearningStudy, candidates: Sequence[Case]) -> list[Case]:
+    pool: list[Case] = []
+    for site, count in study.pool.items():
+        of_site = [case for case in candidates if case.get("site") == site]
+        if len(of_site) < count:
+            raise InputError(f"The pool of the study wants {count} scans of the site {site}: there are {len(of_site)}.")
+        pool += of_site[:count]
+    return pool
+
+
+def _overlay(folder: Path, cases: Sequence[Any]) -> Path:
+    """A config that names the cases of a workflow."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "cases.json"
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps({"cases": cases}, indent=1)))
+    return path

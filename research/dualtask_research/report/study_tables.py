@@ -1,0 +1,192 @@
+"""From the scores of a study's runs to the tables of its report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dualtask.evaluation.detection import DETECTION
+from dualtask.evaluation.selective import RiskCoverage, rank_correlation, risk_coverage
+from dualtask.report.rendering import number
+from dualtask_research.statistics import Comparison, Interval, case_means, compare, mean_interval
+
+Rows = Sequence[Mapping[str, str]]
+"""Of ``cases.csv``: ``variant``, ``test_site``, ``seed``, ``case``, ``structure`` and scores."""
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text: a header, and for each variant its name and its cells."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> list[str]:
+        """Lines of the table in Markdown."""
+        lines = [f"{self.title}:", "", f"| {' | '.join(self.header)} |", "|---" * len(self.header) + "|"]
+        return [*lines, *(f"| {' | '.join(row)} |" for row in self.rows), ""]
+
+
+def with_reference(rows: Rows) -> Rows:
+    """The rows whose reference holds the structure.
+
+    All variants are averaged over these. A variant that invents a lesion in a healthy scan would otherwise be averaged
+    over other cases than one that does not; what it invents is counted as false positive.
+    """
+    return [row for row in rows if float(row["reference_ml"]) > 0]
+
+
+def score_table(rows: Rows, variants: Sequence[str]) -> Table:
+    """Means with intervals of a structure's scores over all sites.
+
+    Args:
+        rows: of one structure.
+        variants: names, in the order of the table.
+    """
+    scored = with_reference(rows)
+    metrics = {"Dice": "dice", "surface Dice 2 mm": "surface_dice", "HD95 mm": "hausdorff95_mm"}
+    means = [case_means(scored, metric) for metric in metrics.values()]
+    body = []
+    for variant in variants:
+        seeds = {row["seed"] for row in rows if row["variant"] == variant}
+        intervals = [mean_interval(list(cases.get(variant, {}).values())) for cases in means]
+        written = [write_interval(interval, digits) for interval, digits in zip(intervals, (3, 3, 1), strict=True)]
+        body.append((variant, str(len(seeds)), str(intervals[0].n), *written))
+    return Table("Means over all unseen sites", ("variant", "seeds", "cases", *metrics), tuple(body))
+
+
+def comparison_table(comparisons: Sequence[Comparison], reference: str) -> Table:
+    """Each variant's Dice minus that of the reference variant, case by case.
+
+    Args:
+        comparisons: from :func:`compare_dice`.
+        reference: variant that the others are compared with.
+    """
+    body = [
+        (
+            comparison.variant,
+            str(comparison.difference.n),
+            write_interval(comparison.difference),
+            _write_p(comparison.p),
+            _write_p(comparison.p_holm),
+            number(comparison.effect, 2),
+        )
+        for comparison in comparisons
+    ]
+    header = ("variant", "cases", f"Dice, difference to {reference}", "p", "p (Holm)", "rank-biserial effect")
+    return Table(f"Paired comparison with {reference}", header, tuple(body))
+
+
+def compare_dice(rows: Rows, reference: str) -> list[Comparison]:
+    """Dice of each variant against the reference variant, over the cases whose reference holds the structure.
+
+    Args:
+        rows: of one structure.
+        reference: variant that the others are compared with.
+    """
+    return compare(with_reference(rows), "dice", reference)
+
+
+def site_table(rows: Rows, variants: Sequence[str]) -> Table:
+    """Mean Dice with its interval at each site.
+
+    Args:
+        rows: of one structure.
+        variants: names, in the order of the table.
+    """
+    sites = sorted({row["test_site"] for row in rows})
+    means = [case_means([row for row in with_reference(rows) if row["test_site"] == site], "dice") for site in sites]
+    body = [
+        (variant, *(write_interval(mean_interval(list(cases.get(variant, {}).values()))) for cases in means))
+        for variant in variants
+    ]
+    return Table("Dice at each unseen site", ("variant", *sites), tuple(body))
+
+
+def trust_table(rows: Rows, variants: Sequence[str]) -> Table:
+    """Detection of components, calibration of the probabilities and ranking by the uncertainty.
+
+    Columns of scores that no run has are left out.
+
+    Args:
+        rows: of one structure.
+        variants: names, in the order of the table.
+    """
+    known = {name for row in rows for name in row}
+    columns: dict[str, list[str]] = {}
+    if known.issuperset(DETECTION):
+        counts = [[_total(rows, variant, name) for name in DETECTION] for variant in variants]
+        scans = [sum(row["variant"] == variant for row in rows) for variant in variants]
+        columns["sensitivity"] = [number(found / true if true else None, 2) for true, found, _ in counts]
+        columns["false positives per scan"] = [
+            number(false / n if n else None, 2) for (_, _, false), n in zip(counts, scans, strict=True)
+        ]
+    if any(not math.isnan(float(row.get("calibration_error", "nan"))) for row in rows):
+        errors = case_means(rows, "calibration_error")
+        intervals = [mean_interval(list(errors.get(variant, {}).values())) for variant in variants]
+        columns["calibration error"] = [write_interval(interval) for interval in intervals]
+    if "uncertainty" in known:
+        pairs = [uncertainty_and_risk(rows, variant) for variant in variants]
+        curves = [risk_coverage(*pair) if pair[0] else None for pair in pairs]
+        columns["rank correlation"] = [number(rank_correlation(*pair), 2) for pair in pairs]
+        columns["AURC (best)"] = [_write_areas(curve) for curve in curves]
+    body = [(variant, *(cells[index] for cells in columns.values())) for index, variant in enumerate(variants)]
+    return Table("Detection, calibration and uncertainty", ("variant", *columns), tuple(body))
+
+
+def uncertainty_and_risk(rows: Rows, variant: str) -> tuple[list[float], list[float]]:
+    """Uncertainty and 1 - Dice of each case that has both, means over the seeds of a variant.
+
+    Args:
+        rows: of one structure.
+        variant: name.
+    """
+    dice, uncertainty = (case_means(rows, column).get(variant, {}) for column in ("dice", "uncertainty"))
+    cases = sorted(dice.keys() & uncertainty.keys())
+    return [uncertainty[case] for case in cases], [1 - dice[case] for case in cases]
+
+
+def verdicts(comparisons: Sequence[Comparison], reference: str) -> list[str]:
+    """One sentence for each comparison: by how much the reference variant has more or less Dice, and how surely.
+
+    Args:
+        comparisons: from :func:`compare_dice`.
+        reference: variant that the others are compared with.
+    """
+    sentences = []
+    for comparison in comparisons:
+        difference = comparison.difference
+        gain = Interval(difference.n, -difference.mean, -difference.high, -difference.low)
+        if math.isnan(comparison.p_holm):
+            surely = "too few differing cases for a test"
+        else:
+            sure = comparison.p_holm < SIGNIFICANCE
+            surely = f"{'significant' if sure else 'not significant'}, p {_write_p(comparison.p_holm)}"
+        sentences.append(
+            f"{reference} minus {comparison.variant}: {write_interval(gain)} Dice over {gain.n} cases ({surely})."
+        )
+    return sentences
+
+
+def write_interval(interval: Interval, digits: int = 3) -> str:
+    """``mean [low, high]``, a dash where there is no value."""
+    if math.isnan(interval.mean):
+        return number(None, digits)
+    mean, low, high = (number(value, digits) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _total(rows: Rows, variant: str, column: str) -> float:
+    return sum(float(row[column]) for row in rows if row["variant"] == variant)
+
+
+def _write_areas(curve: RiskCoverage | None) -> str:
+    return number(None, 3) if curve is None else f"{number(curve.area, 3)} ({number(curve.best_area, 3)})"
+
+
+def _write_p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else number(p, 3)

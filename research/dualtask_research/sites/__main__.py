@@ -1,0 +1,77 @@
+"""``python -m dualtask_research.sites check|combine|fetch``: copies of sites verified, joined and downloaded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from monai.apps import DecathlonDataset
+
+from dualtask.errors import print_input_errors_as_one_sentence
+from dualtask_research.sites.combination import combine_sites
+from dualtask_research.sites.download import TASK, fetch_msd
+from dualtask_research.sites.duplicates import find_duplicates
+from dualtask_research.sites.inspection import add_duplicates, inspect_site
+from dualtask_research.sites.page import COLUMNS, counts, findings, table_rows, write_site_page
+from dualtask_research.sites.records import read_fingerprints, write_fingerprints
+from dualtask_research.sites.site import read_site
+
+
+def main() -> None:
+    """Run one of the three commands."""
+    parser = argparse.ArgumentParser(prog="python -m dualtask_research.sites", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    check = commands.add_parser("check", help="verify a copy; the exit code is 1 when it has a problem")
+    check.add_argument("site", type=Path, help="a file of configs/sites")
+    check.add_argument("data", type=Path, help="folder of the copy")
+    check.add_argument("--output_dir", type=Path, required=True, help="for the page, and for comparing sites")
+    check.set_defaults(run=_check)
+    combine = commands.add_parser("combine", help="write a dataset.json of several sites, each scan once")
+    combine.add_argument("--site", nargs=2, action="append", required=True, metavar=("SITE", "DATA"), dest="copies")
+    combine.add_argument("--checks_dir", type=Path, required=True, help="output_dir of the checks")
+    combine.add_argument("--output_dir", type=Path, required=True, help="then serves as dataset_dir")
+    combine.set_defaults(run=_combine)
+    fetch = commands.add_parser("fetch", help=f"download {TASK} (11 GB; TMPDIR must have room for it, too)")
+    fetch.add_argument("output_dir", type=Path)
+    fetch.add_argument("--url", default=DecathlonDataset.resource[TASK])
+    fetch.add_argument("--md5", default=DecathlonDataset.md5[TASK])
+    fetch.set_defaults(run=_fetch)
+    arguments = parser.parse_args()
+    print_input_errors_as_one_sentence()
+    arguments.run(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    site = read_site(arguments.site)
+    check = inspect_site(site, arguments.data)
+    write_fingerprints(arguments.output_dir, check)
+    add_duplicates(check, find_duplicates(read_fingerprints(arguments.output_dir)))
+    page = arguments.output_dir / f"{site.name}.html"
+    write_site_page(page, check, str(arguments.data))
+    rows = [COLUMNS, *table_rows(check)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"\n{site.name}: {counts(check)}")
+    for heading, sentences in findings(check).items():
+        print(f"{heading}: {len(sentences)}")
+        for sentence in sentences:
+            print(f"  - {sentence}")
+    print(f"Pictures: {page}")
+    sys.exit(0 if check.sound else 1)
+
+
+def _combine(arguments: argparse.Namespace) -> None:
+    copies = [(read_site(site), Path(data)) for site, data in arguments.copies]
+    for scan in combine_sites(copies, arguments.output_dir, read_fingerprints(arguments.checks_dir)):
+        print(f"left out, {scan}")
+    print(f"wrote {arguments.output_dir / 'dataset.json'}")
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    print(f"{fetch_msd(arguments.output_dir, arguments.url, arguments.md5)} is complete")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Small pictures of whole slices, in which a label that is mirrored or shifted meets the eye."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from PIL import Image
+from skimage.segmentation import find_boundaries
+from skimage.transform import resize
+
+from dualtask.report.colours import STRUCTURE_COLOURS
+
+_WINDOW_HU = (-160.0, 240.0)
+_MM_PER_PIXEL = 2.0
+_PLANES = ((2, 0, 1), (1, 0, 2))
+"""Axial and coronal: the axis (of R, A, S) across the plane, along the picture and up the picture."""
+
+
+def draw_thumbnail(scan: np.ndarray, label: np.ndarray | None, spacing: np.ndarray) -> bytes:
+    """Draw an axial and a coronal slice side by side, through the middle of the organ or, without one, of the scan.
+
+    Args:
+        scan: HU [X, Y, Z], axes along R, A and S.
+        label: 0 background, 1 pancreas, 2 lesion, on the same grid; drawn as outlines.
+        spacing: mm [3].
+
+    Returns:
+        a PNG of 2 mm a pixel; the patient's right is at the left.
+    """
+    marked = np.argwhere(label > 0) if label is not None else np.empty((0, 3))
+    point = np.median(marked, axis=0).astype(int) if len(marked) else np.array(scan.shape) // 2
+    planes = [_draw(scan, label, spacing, point, *axes) for axes in _PLANES]
+    height = max(len(plane) for plane in planes)
+    padded = [np.pad(plane, ((0, height - len(plane)), (0, 2), (0, 0))) for plane in planes]
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.hstack(padded))
+    picture.quantize(64, method=Image.Quantize.MAXCOVERAGE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _draw(
+    scan: np.ndarray,
+    label: np.ndarray | None,
+    spacing: np.ndarray,
+    point: np.ndarray,
+    across: int,
+    along: int,
+    up: int,
+) -> np.ndarray:
+    """RGB bytes [height, width, 3]."""
+    # The picture runs from the patient's right to the left and from the head or front down.
+    plane = np.take(scan, point[across], axis=across).T[::-1, ::-1]
+    size = [max(round(plane.shape[n] * spacing[axis] / _MM_PER_PIXEL), 1) for n, axis in enumerate((up, along))]
+    low, high = _WINDOW_HU
+    grey = resize(np.clip((plane - low) / (high - low), 0, 1), size, order=1, anti_aliasing=True)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    if label is not None:
+        values = resize(np.take(label, point[across], axis=across).T[::-1, ::-1], size, order=0, anti_aliasing=False)
+        for value, colour in enumerate(STRUCTURE_COLOURS.values(), start=1):
+            picture[find_boundaries(values >= value, mode="inner")] = to_rgb(colour)
+    return (255 * picture).round().astype(np.uint8)

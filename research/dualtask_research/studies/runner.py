@@ -1,0 +1,155 @@
+"""Runs the trainings and evaluations of a study, each as a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from dualtask import bundle_root
+from dualtask.errors import InputError
+from dualtask.files import write_atomically
+from dualtask.scans import decathlon_datalist
+from dualtask_research.studies.plan import Run, Study, localiser_of, plan_runs
+from dualtask_research.studies.processes import RECORD, bundle_command, run_commands, was_run, write_record
+from dualtask_research.studies.tracking import track
+
+
+def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, threads: int = 1) -> Path:
+    """Run what is not yet done of a study.
+
+    Every choice is made on training sites: the site that a fold leaves out reaches neither training nor validation,
+    and is read once, by the evaluation of the finished weights.
+
+    Args:
+        study: what to run.
+        dataset_dir: Decathlon folder whose cases name their ``site``.
+        output_dir: folder of all studies; a run lies in ``<output_dir>/<study>/<variant>/<site>/seed<k>``.
+        jobs: processes at a time on a machine without a GPU; with GPUs there is one process for each.
+        threads: of each process.
+
+    Returns:
+        ``cases.csv``: the rows of ``metrics.csv`` of all runs, with variant, test site and seed.
+
+    Raises:
+        InputError: the data lack a site, a run was made with other settings, or a run failed (the others go on, and
+            each failure is printed when it happens).
+    """
+    _check_sites(study, dataset_dir)
+    folder = output_dir / study.name
+    devices = _gpus() or [""] * jobs
+    free: SimpleQueue[str] = SimpleQueue()
+    for device in devices:
+        free.put(device)
+    failures: list[str] = []
+    runs = plan_runs(study)
+    with ThreadPoolExecutor(len(devices)) as pool, tqdm(total=len(runs), desc=study.name, unit="run") as progress:
+
+        def finish(run: Run) -> None:
+            device = free.get()
+            try:
+                if not is_done(study, run, dataset_dir, folder):
+                    _execute(study, run, dataset_dir, folder, device, threads)
+            except InputError as error:
+                failures.append(str(error))
+                progress.write(f"failed: {error}", file=sys.stderr)
+            finally:
+                free.put(device)
+                progress.update()
+
+        # The variants of a fold need its localiser, so all localisers come first.
+        for wave in ([run for run in runs if run.variant is None], [run for run in runs if run.variant]):
+            list(pool.map(finish, wave))
+    table = collect(study, folder)
+    if failures:
+        raise InputError(f"{len(failures)} of {len(runs)} runs failed, the first: {failures[0]}")
+    return table
+
+
+def is_done(study: Study, run: Run, dataset_dir: Path, folder: Path) -> bool:
+    """Whether a run has finished before.
+
+    Raises:
+        InputError: it has, with other settings.
+    """
+    return was_run(folder / run.name, commands(study, run, dataset_dir, folder))
+
+
+def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[list[str]]:
+    """The commands of a run: training, and for a variant the evaluation at the site that it did not see."""
+    bundle, output = Path(bundle_root()), folder / run.name
+    configs, weights = bundle / "configs", output / "model.pt"
+    common: dict[str, Any] = {"dataset_dir": dataset_dir, "test_sites": [run.test_site], "output_dir": output}
+    training = {**common, "ckpt_dir": output, "ckpt_name": weights.name, "seed": run.seed, "resume": True}
+    training["tracking_uri"] = ""  # the study has one record for all its runs
+    if run.variant is None:
+        overlays = [configs / "localiser.json", *study.overlays]
+        return [
+            bundle_command("training", [configs / "train.json", *overlays], {**study.localiser_training, **training})
+        ]
+    overlays = [*study.overlays, *run.variant.overlays]
+    localiser = folder / localiser_of(study, run.test_site).name / weights.name
+    inference = {**common, "weights": weights, "localiser_weights": localiser}
+    evaluation = [configs / "inference.json", configs / "evaluate.json", *study.overlays]
+    # What the run itself sets comes last: no study can bring the test site back.
+    to_train = {**study.training, **run.variant.training, **training}
+    to_infer = {**study.inference, **run.variant.inference, **inference}
+    return [
+        bundle_command("training", [configs / "train.json", *overlays], to_train),
+        bundle_command("evaluating", evaluation, to_infer),
+    ]
+
+
+def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: str, threads: int) -> None:
+    output = folder / run.name
+    if run.variant and not (folder / localiser_of(study, run.test_site).name / RECORD).is_file():
+        raise InputError(f"{run.name} was not trained, because its localiser is not finished.")
+    record = run_commands(output, commands(study, run, dataset_dir, folder), device, threads)
+    track(folder.parent, study, run, output, record["versions"])
+    write_record(output, record)
+
+
+def collect(study: Study, folder: Path) -> Path:
+    """Write ``cases.csv`` of all runs that are done, and return its path."""
+    rows: list[dict[str, str]] = []
+    for run in plan_runs(study):
+        output = folder / run.name
+        if run.variant is None or not (output / RECORD).is_file():
+            continue
+        with (output / "metrics.csv").open() as file:
+            names = {"variant": run.variant.name, "test_site": run.test_site, "seed": str(run.seed)}
+            rows += [{**names, **row} for row in csv.DictReader(file)]
+    path = folder / "cases.csv"
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0] if rows else [], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(path, write)
+    return path
+
+
+def _check_sites(study: Study, dataset_dir: Path) -> None:
+    sites = {str(case.get("site", "")) for case in decathlon_datalist(dataset_dir)}
+    if absent := set(study.test_sites) - sites:
+        raise InputError(
+            f"{dataset_dir} has no case of the site {sorted(absent)[0]}: its dataset.json names {sorted(sites)}."
+        )
+    if len(sites) < 2:
+        raise InputError(f"{dataset_dir} has one site only: leaving it out would leave nothing to train on.")
+
+
+def _gpus() -> list[str]:
+    """Values of CUDA_VISIBLE_DEVICES that name one GPU each, among those that the user lets us see."""
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(index) for index in range(count)]

@@ -1,0 +1,257 @@
+"""A study runs what is not done, keeps the test site out of every choice, and loses nothing when a run fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import subprocess
+import sys
+from ast import literal_eval
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from fire.parser import DefaultParseValue
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from monai.bundle import ConfigParser
+
+from dualtask.errors import InputError
+from dualtask.scans import decathlon_datalist
+from dualtask_research.studies import plan_runs, processes, read_study, runner
+from dualtask_research.studies.__main__ import main
+from dualtask_research.studies.runner import collect, commands, is_done, run_study
+from dualtask_research.studies.tracking import track
+
+STUDIES = Path(__file__).parents[2] / "configs" / "studies"
+STUDY_NAMES = sorted(path.stem for path in STUDIES.glob("*.json") if "variants" in json.loads(path.read_text()))
+TINY = {
+    "train#trainer#max_epochs": 1,
+    "val_interval": 1,
+    "train#dataloader#num_workers": 0,
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    def study(**changes: object) -> Path:
+        content = {
+            "description": "Two variants at one site.",
+            "test_sites": ["valley"],
+            "seeds": [0],
+            "training": TINY,
+            "localiser_training": TINY,
+            "variants": {"full": {"seeds": [0, 1]}, "less": {"overlays": ["less.json"]}},
+            **changes,
+        }
+        (tmp_path / "less.json").write_text(json.dumps({"loss#weights#regression": 0.0}))
+        (tmp_path / "tiny.json").write_text(json.dumps(content))
+        return tmp_path / "tiny.json"
+
+    return study
+
+
+def finish(command: list[str], **options: object) -> subprocess.CompletedProcess:
+    """Stands for a workflow: writes the files that a real one would."""
+    output = Path(command[command.index("--output_dir") + 1])
+    if "evaluating" in command:
+        rows = "case,site,structure,dice,uncertainty\na,valley,pancreas,0.8,0.25\na,valley,lesion,0.3,0.5\n"
+        (output / "metrics.csv").write_text(rows)
+    return subprocess.CompletedProcess(command, 0)
+
+
+@pytest.mark.parametrize("name", STUDY_NAMES)
+def test_the_studies_of_the_repository_can_be_planned(name):
+    study = read_study(STUDIES / f"{name}.json")
+    runs = plan_runs(study)
+    assert len({run.name for run in runs}) == len(runs)
+    assert all(overlay.is_file() for variant in study.variants for overlay in variant.overlays)
+
+
+def test_the_localiser_of_a_fold_is_shared_by_its_variants_and_seeds_and_precedes_them(write):
+    names = [run.name for run in plan_runs(read_study(write()))]
+    assert names == [
+        "localiser/valley/seed0",
+        "full/valley/seed0",
+        "less/valley/seed0",
+        "full/valley/seed1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"variants": {"less": {"overlays": ["absent.json"]}}}, r"absent\.json, which does not exist"),
+        ({"variants": None}, "cannot be read"),
+        ({"test_sites": None}, "cannot be read"),
+    ],
+)
+def test_a_study_that_cannot_be_run_is_refused(changes, words, write):
+    with pytest.raises(InputError, match=words):
+        read_study(write(**changes))
+
+
+def test_a_study_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(InputError, match="There is no study"):
+        read_study(tmp_path / "absent.json")
+
+
+def test_a_test_site_that_the_data_lack_is_refused(write, small_dataset, tmp_path):
+    with pytest.raises(InputError, match="no case of the site metro"):
+        run_study(read_study(write(test_sites=["metro"])), small_dataset, tmp_path / "out")
+
+
+def resolve(command: list[str]) -> ConfigParser:
+    """What ``monai.bundle run`` makes of a command of a study."""
+    words = command[command.index("run") + 2 :]
+    options = dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2], strict=True))
+    parser = ConfigParser()
+    parser.read_meta(options.pop("meta_file"))
+    options.pop("logging_file")
+    parser.read_config(literal_eval(options.pop("config_file")))
+    for key, value in options.items():
+        parser[key] = DefaultParseValue(value)
+    return parser
+
+
+def test_the_test_site_reaches_neither_training_nor_validation_and_alone_is_evaluated(write, small_dataset):
+    leak = {"test_sites": ["coastal"]}
+    study = read_study(write(training=leak, localiser_training=leak, inference=leak))
+    for run in plan_runs(study):
+        for command in commands(study, run, small_dataset, Path("out")):
+            parser = resolve(command)
+            if "training" in command:
+                for part in ("train", "validate"):
+                    cases = parser.get_parsed_content(f"{part}#dataset#data", eval_expr=True)
+                    assert {case["site"] for case in cases} == {"coastal"}
+            else:
+                valley = [case["image"] for case in decathlon_datalist(small_dataset, sites=["valley"])]
+                assert parser.get_parsed_content("datalist") == valley
+                assert [case["image"] for case in parser.get_parsed_content("cases")] == valley
+
+
+@pytest.mark.parametrize("name", STUDY_NAMES)
+def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_dataset, tmp_path):
+    study = read_study(STUDIES / f"{name}.json")
+    runs = [run for run in plan_runs(study) if (run.test_site, run.seed) == (study.test_sites[0], 0)]
+    for run in runs:
+        training, *evaluations = (resolve(command) for command in commands(study, run, small_dataset, tmp_path))
+        weights = tmp_path / run.name / "model.pt"
+        weights.parent.mkdir(parents=True)
+        torch.save({"model": training.get_parsed_content("network_def").state_dict()}, weights)
+        for inference in evaluations:
+            for part in ("image_format", "pred_format"):
+                assert inference.get_parsed_content(part) == training.get_parsed_content(part)
+            used = inference.get_parsed_content("network")
+            assert used.regression_share == training.get_parsed_content("network_def").regression_share
+            assert inference.get_parsed_content("localiser").sharpness == used.sharpness / 2
+
+
+def test_what_is_done_is_not_run_again_and_other_settings_are_refused(write, small_dataset, tmp_path, monkeypatch):
+    ran: list[str] = []
+    monkeypatch.setattr(runner, "track", lambda *arguments: None)
+    monkeypatch.setattr(processes.subprocess, "run", lambda command, **options: ran.append(command) or finish(command))
+    study = read_study(write(variants={"full": {}}))
+    monkeypatch.setattr(processes, "_commit", lambda: "abc")
+    run_study(study, small_dataset, tmp_path / "out")
+    assert len(ran) == 3
+    run_study(study, small_dataset, tmp_path / "out")
+    assert len(ran) == 3
+    changed = read_study(write(variants={"full": {}}, training={**TINY, "learning_rate": 0.1}))
+    with pytest.raises(InputError, match="other settings"):
+        is_done(changed, plan_runs(changed)[1], small_dataset, tmp_path / "out" / "tiny")
+
+
+def test_a_run_that_fails_is_one_sentence_and_the_others_go_on(write, small_dataset, tmp_path, monkeypatch):
+    def run(command: list[str], stdout=None, **options: object) -> subprocess.CompletedProcess:
+        if any("less.json" in word for word in command):
+            stdout.write("error: The scan is flat.\n")
+            return subprocess.CompletedProcess(command, 1)
+        return finish(command)
+
+    monkeypatch.setattr(runner, "track", lambda *arguments: None)
+    monkeypatch.setattr(processes, "_commit", lambda: "abc")
+    monkeypatch.setattr(processes.subprocess, "run", run)
+    study = read_study(write())
+    with pytest.raises(InputError, match=r"1 of 4 runs failed.*less/valley/seed0.*The scan is flat"):
+        run_study(study, small_dataset, tmp_path / "out")
+    with collect(study, tmp_path / "out" / "tiny").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["variant"], row["seed"], row["structure"], row["uncertainty"]) for row in rows] == [
+        ("full", "0", "pancreas", "0.25"),
+        ("full", "0", "lesion", "0.5"),
+        ("full", "1", "pancreas", "0.25"),
+        ("full", "1", "lesion", "0.5"),
+    ]
+
+
+def test_the_variants_of_a_localiser_that_fails_are_not_trained(write, small_dataset, tmp_path, monkeypatch, capsys):
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(processes.subprocess, "run", run)
+    with pytest.raises(InputError, match="4 of 4 runs failed"):
+        run_study(read_study(write()), small_dataset, tmp_path / "out")
+    assert len(ran) == 1
+    assert "less/valley/seed0 was not trained, because its localiser" in capsys.readouterr().err
+
+
+def test_each_gpu_that_the_user_allows_gets_a_process(monkeypatch):
+    monkeypatch.setattr(runner.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert runner._gpus() == ["2", "5"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert runner._gpus() == ["0", "1"]
+
+
+def recorded(output_dir: Path) -> list[MlflowRun]:
+    """What MLflow knows of the only study of a folder."""
+    client = MlflowClient(f"sqlite:///{output_dir / 'mlflow.db'}")
+    return client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+
+
+def test_a_run_that_is_made_again_replaces_its_record(write, tmp_path):
+    study = read_study(write())
+    run = plan_runs(study)[1]
+    for dice in (0.5, 0.75):
+        found = {"dice": {"mean": dice}, "detection": {"sensitivity": 1.0}}
+        overall = {"pancreas": found, "lesion": {"dice": {"mean": None}}}
+        (tmp_path / "summary.json").write_text(json.dumps({"overall": overall}))
+        track(tmp_path, study, run, tmp_path, {"torch": "2"})
+    (record,) = recorded(tmp_path)
+    assert record.data.metrics == {"pancreas_dice": 0.75, "pancreas_sensitivity": 1.0}
+    assert record.data.params == {"variant": "full", "test_site": "valley", "seed": "0", "torch": "2"}
+
+
+def test_the_command_runs_a_whole_study_and_then_finds_it_done(
+    write, small_dataset, tmp_path, bundle_root, monkeypatch, capsys
+):
+    grid = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
+    (tmp_path / "grid.json").write_text(json.dumps({"image_format": grid}))
+    study = write(overlays=["grid.json"], variants={"full": {}})
+    command = ["studies", str(study), "--dataset_dir", str(small_dataset), "--output_dir", str(tmp_path / "out")]
+    monkeypatch.setenv("PYTHONPATH", str(bundle_root))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the command replaces it
+    monkeypatch.setattr(sys, "argv", [*command, "--dry-run"])
+    main()
+    assert len([shlex.split(line) for line in capsys.readouterr().out.splitlines()]) == 3
+    assert not (tmp_path / "out").exists()
+
+    monkeypatch.setattr(sys, "argv", command)
+    main()
+    with (tmp_path / "out" / "tiny" / "cases.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    valley = [case for case in decathlon_datalist(small_dataset) if case["site"] == "valley"]
+    assert len(rows) == 2 * len(valley)
+    assert {row["site"] for row in rows} == {"valley"}
+    names = {run.data.tags["mlflow.runName"] for run in recorded(tmp_path / "out")}
+    assert names == {"localiser/valley/seed0", "full/valley/seed0"}
+
+    monkeypatch.setattr(processes.subprocess, "run", None)
+    main()
+    assert "All results" in capsys.readouterr().out
