@@ -147,8 +147,8 @@ def test_newest_weights_are_used_as_soon_as_they_are_published(bundle, tmp_path:
     task = infer_task(bundle, tmp_path)
     shipped = task._get_network("cpu", None)
     assert task._get_network("cpu", None) is shipped
-    state = torch.load(bundle.root / "models" / "model.pt", weights_only=True)["model"]
-    torch.save({"model": {name: torch.zeros_like(value) for name, value in state.items()}}, tmp_path / "new.pt")
+    state = torch.load(bundle.root / "models" / "model.pt", weights_only=True)
+    torch.save({name: torch.zeros_like(value) for name, value in state.items()}, tmp_path / "new.pt")
     task.versions.publish(tmp_path / "new.pt", {"taught": []})
     assert task.info()["version"] == "1.2.3+1"
     assert not any(value.any() for value in task._get_network("cpu", None).state_dict().values())
@@ -177,6 +177,6 @@ def test_untrained_network_is_never_served(bundle, tmp_path: Path, present: str,
 
 def test_weights_of_another_network_are_refused(bundle, tmp_path: Path):
     other = bundle_with_models(bundle, tmp_path, "model.pt", "localiser.pt")
-    torch.save({"model": {"some.weight": torch.zeros(1)}}, tmp_path / "models" / "model.pt")
+    torch.save({"some.weight": torch.zeros(1)}, tmp_path / "models" / "model.pt")
     with pytest.raises(InputError, match="belong to another network"):
         infer_task(other, tmp_path)

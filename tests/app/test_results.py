@@ -110,7 +110,7 @@ def test_new_weights_segment_anew(counted, tmp_path: Path):
     task, scan, segmented = counted
     task({"image": scan, STUDY: "a", "device": "cpu"})
     state = torch.load(task.get_path(), weights_only=True)
-    state["model"]["classification.bias"] += 0.1
+    state["classification.bias"] += 0.1
     torch.save(state, tmp_path / "new.pt")
     task.versions.publish(tmp_path / "new.pt", {"taught": []})
     _, params = task({"image": scan, STUDY: "a", "device": "cpu"})

@@ -46,7 +46,7 @@ def _read_weights(path: Path) -> object:
 
 
 def _cut_weights(folder: Path) -> Path:
-    path = _weights({"model": torch.nn.Linear(2, 1).state_dict()})(folder)
+    path = _weights(torch.nn.Linear(2, 1).state_dict())(folder)
     return with_bytes(path, path.read_bytes()[:-200])
 
 
@@ -58,7 +58,7 @@ class _Command:
 
 
 def _command(folder: Path) -> Path:
-    return with_bytes(folder / "model.pt", pickle.dumps({"model": _Command()}))
+    return with_bytes(folder / "model.pt", pickle.dumps({"weight": _Command()}))
 
 
 def _save_mask(path: Path) -> None:
@@ -128,7 +128,7 @@ BESIDE = [
                 ("weights missing", lambda folder: folder / "model.pt", "No weights at"),
                 ("weights cut off", _cut_weights, "cannot be read"),
                 ("weights that run a command", _command, "cannot be read"),
-                ("weights of another network", _weights({"model": {"a": torch.zeros(1)}}), "another network"),
+                ("weights of another network", _weights({"a": torch.zeros(1)}), "another network"),
             ),
         ),
         (

@@ -115,7 +115,7 @@ def _versions(folder: Path) -> WeightVersions:
 
 def _prepare_weights(folder: Path) -> None:
     for number, name in enumerate(("shipped", "first", "second")):
-        torch.save({"model": _network(number).state_dict()}, folder / f"{name}.pt")
+        torch.save(_network(number).state_dict(), folder / f"{name}.pt")
     _versions(folder).publish(folder / "first.pt", {"taught": ["a"]})
 
 

@@ -89,13 +89,13 @@ def test_the_shipped_weights_are_small_and_belong_to_the_declared_networks(bundl
     assert not built.parser.get_parsed_content("network").training
 
 
-def test_verify_net_in_out_accepts_the_metadata(bundle_command):
+@pytest.mark.parametrize("network", ["network_def", "localiser_def"])
+def test_verify_net_in_out_accepts_the_metadata(network, bundle_command):
     outcome = bundle_command(
         "verify_net_in_out",
-        "network_def",
+        network,
         "--config_file=configs/inference.json",
         "--meta_file=configs/metadata.json",
-        "--device=cpu",
     )
     assert outcome.returncode == 0, outcome.stderr[-2000:]
 

@@ -99,7 +99,7 @@ def assert_same_training(one: Path, other: Path) -> None:
         assert states[0][name] == states[1][name]
     for name in ("model", "optimizer"):
         torch.testing.assert_close(*(state[name] for state in states), rtol=0, atol=0)
-    best = (torch.load(folder / "model.pt", weights_only=True)["model"] for folder in (one, other))
+    best = (torch.load(folder / "model.pt", weights_only=True) for folder in (one, other))
     torch.testing.assert_close(*best, rtol=0, atol=0)
 
 

@@ -60,7 +60,7 @@ def test_training_lowers_the_loss_and_every_supervised_term_and_saves_the_best_n
         assert last["terms"][term] < first["terms"][term]
     assert all(0 <= epoch["validation"]["val_mean_dice"] <= 1 for epoch in history)
     state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
-    assert set(state) == {"model"}
+    assert all(isinstance(values, torch.Tensor) for values in state.values())
 
 
 def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(

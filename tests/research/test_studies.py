@@ -140,7 +140,7 @@ def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_datase
         training, *evaluations = (resolve(command) for command in commands(study, run, small_dataset, tmp_path))
         weights = tmp_path / run.name / "model.pt"
         weights.parent.mkdir(parents=True)
-        torch.save({"model": training.get_parsed_content("network_def").state_dict()}, weights)
+        torch.save(training.get_parsed_content("network_def").state_dict(), weights)
         for inference in evaluations:
             for part in ("image_format", "pred_format"):
                 assert inference.get_parsed_content(part) == training.get_parsed_content(part)

@@ -13,25 +13,26 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
+from torch import nn
 
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
 
 
 class BestCheckpoint:
-    """Saves objects whenever the key metric of an evaluator reaches a new best.
+    """Saves a network whenever the key metric of an evaluator reaches a new best.
 
     MONAI's CheckpointSaver overwrites in place; here the file is replaced atomically, and what stood there before the
     first save of this training is kept beside it as ``<name>_previous``.
 
     Args:
-        path: the checkpoint, ``{name: state_dict}``.
-        save_dict: name -> object with ``state_dict()``.
+        path: the weights, the plain state dict that MONAI's bundle tools expect.
+        save_dict: the network under any name, as MONAI's CheckpointSaver takes it.
     """
 
-    def __init__(self, path: str, save_dict: Mapping[str, Any]) -> None:
+    def __init__(self, path: str, save_dict: Mapping[str, nn.Module]) -> None:
         self.path = Path(path)
-        self.save_dict = save_dict
+        (self.network,) = save_dict.values()
         self.saved = False
         self.logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class BestCheckpoint:
             return
         if not self.saved and self.path.exists():
             _keep_previous(self.path)
-        _save(self.save_dict, self.path)
+        _save(self.network.state_dict(), self.path)
         self.saved = True
         score = evaluator.state.best_metric
         self.logger.info("%s = %.4f is the best so far: saved %s", evaluator.state.key_metric_name, score, self.path)
@@ -128,7 +129,8 @@ class LastCheckpoint:
         )
 
     def _epoch_completed(self, engine: Engine) -> None:
-        _save(self._objects(engine), self.path, parameters=self.parameters)
+        states = {name: item.state_dict() for name, item in self._objects(engine).items()}
+        _save({**states, "parameters": self.parameters}, self.path)
 
     def _objects(self, engine: Engine) -> dict[str, Any]:
         scaler = {} if engine.scaler is None else {"scaler": engine.scaler}
@@ -141,9 +143,8 @@ def _keep_previous(path: Path) -> None:
 
 
 @idist.one_rank_only()
-def _save(objects: Mapping[str, Any], path: Path, **values: Any) -> None:
-    state = {name: item.state_dict() for name, item in objects.items()}
+def _save(state: Mapping[str, Any], path: Path) -> None:
     # PyTorch's writer hides a full disk behind errors of its own.
     content = io.BytesIO()
-    torch.save({**state, **values}, content)
+    torch.save(state, content)
     write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))

@@ -11,20 +11,25 @@ from dualtask.errors import InputError
 
 
 def load_weights(network: nn.Module, path: str) -> nn.Module:
-    """Load ``{"model": state_dict}`` into a network and switch it to evaluation.
+    """Load a state dict into a network and switch it to evaluation.
+
+    Version 0.3.0 and older wrote ``{"model": state_dict}``, which is still read.
 
     Raises:
-        InputError: the file is absent or damaged, or holds the weights of another network.
+        InputError: the file is absent or damaged, is the state of a training, or holds the weights of another network.
     """
     if not Path(path).is_file():
         raise InputError(f"No weights at {path}: train them (see docs/README.md of the bundle) or copy them there.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        names = set(state)
     except Exception as error:  # damaged bytes make the reader raise anything
         raise InputError(f"The weights in {path} cannot be read: copy the file again or train anew.") from error
+    if "trainer" in names:
+        raise InputError(f"{path} is the last state of a training: use the weights that it saved beside it.")
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
+        network.load_state_dict(state["model"] if "model" in names else state)
+    except (RuntimeError, TypeError, AttributeError) as error:  # the last two: names or values of no state dict
         raise InputError(
             f"The weights in {path} belong to another network: use those that were trained with this network_def."
         ) from error

@@ -34,7 +34,7 @@ def app_folder(tmp_path: Path) -> Path:
     (folder / "logs").mkdir()
     (folder / "logs" / "app.log").write_text("a line\n")
     (folder / "main.py").write_text("print('the app')\n")
-    torch.save({"model": torch.nn.Linear(2, 1).state_dict()}, folder / "model" / "model.pt")
+    torch.save(torch.nn.Linear(2, 1).state_dict(), folder / "model" / "model.pt")
     return folder
 
 

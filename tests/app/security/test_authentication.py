@@ -182,8 +182,8 @@ def test_administrator_may_replace_weights_by_weights_alone(closed, key, realm, 
 
     headers = {"authorization": f"Bearer {token(key, realm, 'admin')}"}
     before = (app_folder / "model" / "model.pt").read_bytes()
-    torch.save({"model": torch.nn.Linear(3, 3).state_dict()}, tmp_path / "other.pt")
-    torch.save({"model": Path("/")}, tmp_path / "pickle.pt")
+    torch.save(torch.nn.Linear(3, 3).state_dict(), tmp_path / "other.pt")
+    torch.save({"weight": Path("/")}, tmp_path / "pickle.pt")
     for content in (b"cos\nsystem\n(S'true'\ntR.", (tmp_path / "other.pt").read_bytes()):
         answer = closed.put(f"/model/{MODEL}", files={"file": ("x.pt", content)}, headers=headers)
         assert answer.status_code == 422, answer.text
