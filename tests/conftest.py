@@ -24,6 +24,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_scans(shared_data) -> Path:
+    """Real scans with readers' labels."""
+    folder = shared_data / "real"
+    if not folder.is_dir():
+        pytest.skip(f"no real scans with labels at {folder}: tests on them are left out")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def bundle_root() -> Path:
     """The bundle in the repository."""
     return REPOSITORY / "bundle"

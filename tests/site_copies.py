@@ -30,6 +30,31 @@ def write_nih(folder: Path, cases: Sequence[Case]) -> Path:
     return folder
 
 
+def write_synapse(folder: Path, cases: Sequence[Case]) -> Path:
+    """BTCV as Synapse has it: thirteen organs, the pancreas is 11; a test scan has no label."""
+    for number, case in enumerate(cases, start=1):
+        organs = np.where(case.label > 0, 11, 0).astype(np.uint8)
+        organs[:14, 0, 0] = range(14)
+        save_nifti(folder / f"RawData/Training/img/img{number:04d}.nii.gz", case.image, case.affine)
+        save_nifti(folder / f"RawData/Training/label/label{number:04d}.nii.gz", organs, case.affine)
+    save_nifti(folder / "RawData/Testing/img/img0061.nii.gz", cases[0].image, cases[0].affine)
+    return folder
+
+
+def write_partial(folder: Path, cases: Sequence[Case], unknown: float = -1024) -> Path:
+    """Scans of which the slices through the largest part of the organ are known, and in them the box around it."""
+    for number, case in enumerate(cases, start=1):
+        inside = np.argwhere(case.label > 0)
+        box = tuple(slice(max(low - 3, 0), high + 4) for low, high in zip(inside.min(0), inside.max(0), strict=True))
+        middle = int(np.argmax((case.label > 0).sum(axis=(0, 1))))
+        known = np.zeros(case.label.shape, bool)
+        known[box[0], box[1], middle - 2 : middle + 3] = True
+        part = np.where(known, np.clip(case.image, -150, 250), unknown).astype(np.int16)
+        save_nifti(folder / f"pancreas_{number:03d}_ct.nii.gz", part, case.affine)
+        save_nifti(folder / f"pancreas_{number:03d}_label.nii.gz", case.label, case.affine)
+    return folder
+
+
 def write_folder(folder: Path, **cases: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Path:
     """NIfTI files of named scans, labels and affines, in the layout of ``configs/sites/folder.json``."""
     for name, (scan, label, affine) in cases.items():

@@ -58,6 +58,7 @@ def test_a_section_that_names_no_cases_is_refused(content, section, tmp_path):
         (lambda d: d / "absent", "does not exist"),
         (lambda d: dataset(d, []), "no case"),
         (lambda d: dataset(d, CASES * 2), "twice"),
+        (lambda d: dataset(d, [CASES[0] | {"unknown": "air"}]), "'air' for unknown voxels"),
         (lambda d: dataset(d, CASES, write_files=False), "a.nii.gz"),
         (lambda d: (d / "dataset.json").write_text("{") and d, "no readable list"),
         (lambda d: (d / "dataset.json").write_text("{}") and d, "no readable list"),

@@ -36,11 +36,12 @@ from dualtask_research.sites.inspection import SiteCheck, add_duplicates, inspec
 from dualtask_research.sites.plausibility import AS_STATED, MIRRORINGS, contrasts, mirrored_axes
 from dualtask_research.sites.records import read_fingerprints, write_fingerprints
 from dualtask_research.sites.thumbnails import draw_thumbnail
-from site_copies import turned, write_folder, write_nih
+from site_copies import turned, write_folder, write_nih, write_partial, write_synapse
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs" / "sites"
-NIH = replace(read_site(CONFIGS / "nih_pancreas_ct.json"), cases=(3, 3))
+NIH = replace(read_site(CONFIGS / "nih_pancreas_ct.json"), cases=(3, 3), annotates=("pancreas",))
+PARTIAL = read_site(CONFIGS / "msd_partial.json")
 FOLDER = read_site(CONFIGS / "folder.json")
 
 
@@ -162,6 +163,76 @@ def test_a_site_of_lesions_without_a_lesion_gets_a_remark(tmp_path):
     assert any("No label holds a lesion" in remark for remark in check.remarks)
 
 
+def test_a_sound_copy_of_btcv_has_no_findings(tmp_path):
+    site = replace(read_site(CONFIGS / "btcv.json"), cases=(2, 2))
+    check = inspect_site(site, write_synapse(tmp_path, [phantom("coastal", 0), phantom("metro", 0)]))
+    assert check.sound
+    assert not check.remarks and not any(case.remarks for case in check.cases)
+    assert [case.volumes_ml["lesion"] for case in check.cases] == [0, 0]
+
+
+def test_unknown_voxels_are_left_out_of_every_measure(tmp_path):
+    case = phantom("coastal", 0)
+    check = inspect_site(PARTIAL, write_partial(tmp_path, [case]))
+    assert check.sound and not check.remarks
+    (part,) = check.cases
+    known = read_volume(tmp_path / "pancreas_001_ct.nii.gz")[0].numpy() != -1024
+    assert part.known == known.mean()
+    assert part.organ_hu == pytest.approx(case.image[(case.label > 0) & known].mean(), abs=0.01)
+    voxel_ml = np.prod(nib.affines.voxel_sizes(case.affine)) / 1000
+    assert part.volumes_ml["pancreas"] == pytest.approx((case.label > 0).sum() * voxel_ml, rel=1e-4), "of the label"
+    assert 0 < len(part.fingerprint) <= 5
+
+
+def test_what_stands_for_unknown_makes_no_two_scans_alike(tmp_path):
+    copy = write_partial(tmp_path, [phantom("coastal", 0), phantom("alpine", 1)], unknown=50)
+    one, other = (case.fingerprint for case in inspect_site(replace(PARTIAL, unknown=50.0), copy).cases)
+    assert one and other and not set(one) & set(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda scan, label: np.full_like(scan, -1024), "stands for unknown voxels, everywhere"),
+        (lambda scan, label: np.where(label > 0, -1024, scan), "marks unknown voxels only"),
+        (lambda scan, label: np.where(scan < 0, -1024, scan), "no voxel below 0"),
+    ],
+)
+def test_a_scan_that_shows_too_little_is_named(change, words, tmp_path):
+    scan, label, affine = volumes(phantom("valley", 1))
+    copy = write_folder(tmp_path, a=(change(scan, label).astype(np.int16), label, affine))
+    assert words in one_problem(inspect_site(replace(FOLDER, unknown=-1024.0), copy))
+
+
+def test_a_value_for_unknown_voxels_that_no_scan_holds_gets_a_remark(tmp_path):
+    copy = write_folder(tmp_path, a=volumes(phantom("coastal", 0)))
+    check = inspect_site(replace(FOLDER, unknown=-3000.0), copy)
+    assert check.sound
+    assert any("No scan holds -3000" in remark for remark in check.remarks)
+
+
+def test_contrasts_are_those_of_known_voxels_and_none_where_nothing_is_known():
+    grid = np.stack(np.meshgrid(*(np.arange(48.0),) * 3, indexing="ij"))
+    organ = np.linalg.norm(grid - 10, axis=0) < 5
+    scan = np.where(organ, 80.0, -100.0)
+    scan[:, :, 10:] = np.nan
+    measured = contrasts(scan, organ, np.ones(3))
+    assert measured[AS_STATED] == pytest.approx(180)
+    assert set(measured) == {mirroring for mirroring in MIRRORINGS if not mirroring[2]}
+    scan[organ] = np.nan
+    assert contrasts(scan, organ, np.ones(3)) == {}
+
+
+@pytest.mark.parametrize(
+    ("site", "folder", "count"), [("msd_partial", "msd07_partial", 27), ("nih_slab", "nih_pancreas_ct", 1)]
+)
+def test_the_real_scans_with_labels_have_no_findings(site, folder, count, real_scans):
+    check = inspect_site(read_site(CONFIGS / f"{site}.json"), real_scans / folder)
+    assert len(check.cases) == count
+    assert check.sound
+    assert not check.remarks and not any(case.remarks for case in check.cases)
+
+
 def upright(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return turned(volume, affine, "RAS")[0]
 
@@ -252,6 +323,18 @@ def test_a_thumbnail_shows_the_right_at_the_left_and_the_front_and_head_up():
     assert coronal[:5, -8:].min() > 200 and coronal[8:, -8:].max() < 50
     coloured = np.ptp(axial.astype(int), axis=2) > 60
     assert np.argwhere(coloured).mean(axis=0) == pytest.approx([5.5, 29.5], abs=1)
+
+
+def test_a_thumbnail_hatches_what_is_not_known_and_goes_through_the_known_part_of_the_organ():
+    scan = np.full((60, 40, 30), np.nan)
+    scan[:30, :, 4:6] = 240
+    label = np.zeros(scan.shape)
+    label[10:20, 10:20] = 1
+    picture = np.asarray(Image.open(io.BytesIO(draw_thumbnail(scan, label, np.full(3, 2.0)))).convert("RGB"))
+    axial, coronal = picture[:, :60], picture[:, 62:122]
+    assert axial[:, 52:].min() > 200, "the patient's left is known"
+    assert set(np.unique(axial[:, :30])) == {38, 89}
+    assert coronal[24:26, 52:].min() > 200 and coronal[:24, 52:].max() < 90
 
 
 @pytest.fixture

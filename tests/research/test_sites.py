@@ -17,15 +17,17 @@ from dualtask.evaluation import score_cases
 from dualtask.nifti import save_nifti
 from dualtask.phantom.generator import generate_case
 from dualtask.phantom.sites import SITES
-from dualtask.scans import LoadLabeld, LoadScand
+from dualtask.scans import LoadLabeld, LoadScand, decathlon_datalist
 from dualtask.scans.reading import read_volume
 from dualtask_research.sites import read_site, site_cases
 from dualtask_research.sites.cases import labels_without_scan
 from dualtask_research.sites.combination import combine_sites
-from site_copies import turned, write_folder, write_nih
+from site_copies import turned, write_folder, write_nih, write_partial, write_synapse
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "sites"
-NIH = read_site(CONFIGS / "nih_pancreas_ct.json")
+NIH = replace(read_site(CONFIGS / "nih_pancreas_ct.json"), annotates=("pancreas",))
+SYNAPSE = read_site(CONFIGS / "btcv.json")
+PARTIAL = read_site(CONFIGS / "msd_partial.json")
 FOLDER = read_site(CONFIGS / "folder.json")
 
 
@@ -38,12 +40,13 @@ def test_every_site_file_says_what_a_user_must_know(path):
     site = read_site(path)
     assert site.name == path.stem
     assert site.licence and site.source and len(site.description) > 50
-    assert {"background", *site.annotates} == set(site.label_map.values())
+    assert {"background", "pancreas"} <= set(site.label_map.values()) <= {"background", *site.annotates}
 
 
 def test_the_public_sites_state_the_numbers_of_cases():
     assert read_site(CONFIGS / "msd_task07_pancreas.json").cases == (281, 281)
     assert NIH.cases == (80, 82)
+    assert SYNAPSE.cases == (30, 30)
 
 
 def site_file(folder: Path, **changes: object) -> Path:
@@ -66,6 +69,9 @@ def site_file(folder: Path, **changes: object) -> Path:
         ({"annotates": ["pancreas", "lesion", "liver"]}, "annotates liver"),
         ({"label_axes": "LAX"}, "label axes LAX"),
         ({"cases": [1]}, "cannot be read"),
+        ({"unknown": "air"}, "states 'air' for unknown voxels"),
+        ({"unknown": True}, "states True for unknown voxels"),
+        ({"unknown": float("nan")}, "states nan for unknown voxels"),
     ],
 )
 def test_a_site_that_contradicts_itself_is_refused(changes, words, tmp_path):
@@ -99,6 +105,16 @@ def test_a_case_without_a_site_of_its_own_gets_that_of_the_file(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"training": [{"image": "a.nii.gz"}]}))
     (case,) = site_cases(CONFIGS / "msd_task07_pancreas.json", tmp_path)
     assert case["site"] == "msd_task07_pancreas"
+
+
+def test_what_stands_for_unknown_voxels_is_stated_by_the_site_or_by_a_case(tmp_path):
+    touch(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz")
+    own = {"a": {}, "b": {"unknown": 0}, "c": {"unknown": None}}
+    listed = [{"image": f"{name}.nii.gz"} | stated for name, stated in own.items()]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": listed}))
+    msd = read_site(CONFIGS / "msd_task07_pancreas.json")
+    assert ["unknown" in case for case in site_cases(msd, tmp_path)] == [False, True, True]
+    assert [case["unknown"] for case in site_cases(replace(msd, unknown=-1024.0), tmp_path)] == [-1024, 0, None]
 
 
 def touch(folder: Path, *paths: str) -> Path:
@@ -195,6 +211,27 @@ def test_a_right_mask_of_a_nih_scan_scores_one_and_its_lesion_is_not_scored(tmp_
     assert (row["structure"], row["dice"]) == ("pancreas", 1)
 
 
+def test_of_the_organs_of_btcv_the_pancreas_is_ours_and_test_scans_are_passed_over(tmp_path):
+    phantom = generate_case(SITES["coastal"], 0, 0, 72)
+    write_synapse(tmp_path, [phantom])
+    for folder in (tmp_path, tmp_path / "RawData", tmp_path / "RawData/Training"):
+        (case,) = site_cases(SYNAPSE, folder)
+        assert Path(case["image"]).name == "img0001.nii.gz"
+        assert case["annotates"] == ["pancreas", "lesion"], "no lesion is known: healthy"
+    expected = (phantom.label > 0).astype(np.uint8)
+    expected[:14, 0, 0] = np.arange(14) == 11
+    np.testing.assert_array_equal(np.asarray(load(case)["label"][0]), expected)
+
+
+def test_a_site_of_pairs_outweighs_what_a_dataset_json_says(tmp_path):
+    touch(tmp_path, *(f"{folder}/btcv0005.nii.gz" for folder in ("imagesTr", "labelsTr", "organs")))
+    listed = {"image": "imagesTr/btcv0005.nii.gz", "label": "labelsTr/btcv0005.nii.gz", "annotates": ["pancreas"]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": [listed]}))
+    (case,) = site_cases(CONFIGS / "btcv_assembled.json", tmp_path)
+    assert case["label"] == str(tmp_path / "labelsTr/btcv0005.nii.gz")
+    assert case["annotates"] == ["pancreas", "lesion"]
+
+
 AFFINE = np.diag([1.0, 1.2, 2.0, 1.0])
 SCAN = (np.arange(60).reshape(5, 4, 3) - 30).astype(np.int16)
 
@@ -237,6 +274,18 @@ def test_sites_joined_in_one_data_set_train_with_what_each_annotates(tmp_path, s
     prepared = built.parser.get_parsed_content("preprocessing")(case)
     assert prepared["annotated"].tolist() == [1, 0]
     assert prepared["label"].unique().tolist() == [0, 1]
+
+
+def test_what_is_not_known_survives_the_joining_of_sites(tmp_path):
+    phantom = generate_case(SITES["coastal"], 0, 0, 72)
+    copies = [
+        (PARTIAL, write_partial(tmp_path / "partial", [phantom])),
+        (FOLDER, write_folder(tmp_path / "whole", a=(phantom.image, phantom.label, phantom.affine))),
+    ]
+    combine_sites(copies, tmp_path / "all", {PARTIAL.name: {}, FOLDER.name: {}})
+    partial, whole = decathlon_datalist(tmp_path / "all")
+    assert (partial["site"], partial["unknown"]) == ("msd_partial", -1024)
+    assert "unknown" not in whole
 
 
 def test_a_scan_of_two_sites_stays_with_the_first_named(tmp_path):

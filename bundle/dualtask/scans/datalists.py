@@ -13,6 +13,7 @@ import numpy as np
 from monai.data import load_decathlon_datalist
 
 from dualtask.errors import InputError
+from dualtask.scans.voxels import check_unknown
 
 Case = dict[str, Any]
 
@@ -35,10 +36,11 @@ def decathlon_datalist(
 
     Returns:
         one dictionary a case with absolute paths ``image`` and ``label``; further entries such as ``site`` are kept.
+        ``unknown`` is a number (HU) or None.
 
     Raises:
         InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty, names
-            a scan twice, or has no case of the sites asked for.
+            a scan twice or ``unknown`` is no number, or has no case of the sites asked for.
     """
     description = Path(dataset_dir) / "dataset.json"
     if not description.is_file():
@@ -68,6 +70,9 @@ def decathlon_datalist(
     twice = [image for image, count in Counter(case["image"] for case in cases).items() if count > 1]
     if twice:
         raise InputError(f"{description} lists {twice[0]} twice: remove the second.")
+    for case in cases:
+        if case.get("unknown") is not None:
+            case["unknown"] = check_unknown(case["unknown"], f"{case['image']} in {description}")
     wanted = [
         case for case in cases if (sites is None or case.get("site") in sites) and case.get("site") not in without_sites
     ]

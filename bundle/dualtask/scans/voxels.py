@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection
 
 import numpy as np
@@ -33,6 +34,19 @@ def check_ct_values(image: torch.Tensor, path: str) -> None:
         raise InputError(
             f"{path} has no voxel below 0 though fat and air lie there in Hounsfield units: give the original CT."
         )
+
+
+def check_unknown(value: object, source: str) -> float:
+    """The value in HU that stands for voxels that are not known, such as those beside a cropped export.
+
+    Raises:
+        InputError: it is no finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(
+            f"{source} states {value!r} for unknown voxels: give the number that they hold, such as -1024."
+        )
+    return float(value)
 
 
 def check_label(

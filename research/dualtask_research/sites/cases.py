@@ -22,8 +22,9 @@ def site_cases(site: Site | str | os.PathLike[str], data: str | os.PathLike[str]
 
     Returns:
         one dictionary a case: absolute paths ``image`` and, where there is one, ``label``; ``site``, ``annotates``,
-        ``label_map`` and, for labels with an affine that does not fit, ``label_axes``. Training, validation and
-        evaluation understand all of them. What a case of a ``dataset.json`` says itself comes first.
+        ``label_map`` and, for labels with an affine that does not fit, ``label_axes``, for scans with voxels that are
+        not known ``unknown``. Training, validation and evaluation understand all of them. What a case of a
+        ``dataset.json`` says itself comes first; a layout of pairs does not read it.
 
     Raises:
         InputError: the folder holds no scan in the site's layout, or several with one name.
@@ -35,6 +36,8 @@ def site_cases(site: Site | str | os.PathLike[str], data: str | os.PathLike[str]
     stated = {"site": site.name, "annotates": list(site.annotates), "label_map": dict(site.label_map)}
     if site.label_axes:
         stated["label_axes"] = site.label_axes
+    if site.unknown is not None:
+        stated["unknown"] = site.unknown
     found = _pairs(site, data, site.layout) if isinstance(site.layout, Pairs) else decathlon_datalist(data)
     return [stated | case for case in found]
 

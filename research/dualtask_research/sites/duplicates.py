@@ -38,7 +38,7 @@ def fingerprint(scan: np.ndarray) -> list[str]:
     padding, air of another value, cropped air and left-out slices change nothing; resampling changes every hash.
 
     Args:
-        scan: HU [X, Y, Z], third axis from feet to head or back.
+        scan: HU [X, Y, Z], third axis from feet to head or back; NaN where it is not known.
     """
     low, high = _TISSUE_HU
     hashes = []

@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 from nibabel.affines import voxel_sizes
@@ -44,8 +45,9 @@ class CaseCheck:
         problems: sentences; the case cannot be used as it is.
         remarks: sentences; worth a look.
         shape, spacing: voxels and mm along the stored axes.
+        known: share of the voxels of which the scan says something.
         volumes_ml: of each annotated structure.
-        organ_hu: mean HU of the whole organ.
+        organ_hu: mean HU of the organ, as far as it is known.
         contrasts: see ``plausibility.contrasts``.
         fingerprint: see ``duplicates.fingerprint``.
         thumbnail: PNG, or None of a scan that was refused.
@@ -56,6 +58,7 @@ class CaseCheck:
     remarks: list[str] = field(default_factory=list)
     shape: tuple[int, ...] = ()
     spacing: tuple[float, ...] = ()
+    known: float | None = None
     volumes_ml: dict[str, float] = field(default_factory=dict)
     organ_hu: float | None = None
     contrasts: dict[Mirroring, float] = field(default_factory=dict)
@@ -93,8 +96,10 @@ def inspect_site(site: Site, data: str | os.PathLike[str]) -> SiteCheck:
     checks = [inspect_case(case, data) for case in tqdm(cases, desc=site.name, unit="scan", disable=None)]
     problems = _count(site, cases) + _placement(cases, checks)
     remarks = [f"{label} has no scan." for label in labels_without_scan(site, data)]
-    if "lesion" in site.annotates and not any(check.volumes_ml.get("lesion") for check in checks):
-        remarks.append("No label holds a lesion though lesions are annotated: a healthy site, or a wrong label map.")
+    if "lesion" in site.label_map.values() and not any(check.volumes_ml.get("lesion") for check in checks):
+        remarks.append("No label holds a lesion though the label map has one: a healthy site, or a wrong label map.")
+    if site.unknown is not None and all(check.known == 1 for check in checks):
+        remarks.append(f"No scan holds {site.unknown:g}, which stands for unknown voxels: correct it, or leave it out.")
     return SiteCheck(site, checks, problems, remarks)
 
 
@@ -125,7 +130,15 @@ def inspect_case(case: Mapping[str, Any], data: str | os.PathLike[str]) -> CaseC
     try:
         scan = read_volume(case["image"])
         check.shape, check.spacing = tuple(scan.shape[1:]), tuple(voxel_sizes(np.asarray(scan.affine)).tolist())
-        check_ct_values(scan, case["image"])
+        unknown = case.get("unknown")
+        known = torch.ones_like(scan, dtype=torch.bool) if unknown is None else scan != unknown
+        check.known = int(known.count_nonzero()) / known.numel()
+        if not check.known:
+            raise InputError(
+                f"{case['image']} holds {unknown:g}, which stands for unknown voxels, everywhere: correct it."
+            )
+        check_ct_values(scan[known], case["image"])
+        scan[~known] = torch.nan
         upright, spacing = _upright(scan)
         check.fingerprint = fingerprint(upright)
         check.thumbnail = draw_thumbnail(upright, None, spacing)
@@ -144,7 +157,7 @@ def inspect_case(case: Mapping[str, Any], data: str | os.PathLike[str]) -> CaseC
 def _measure(
     check: CaseCheck, scan: np.ndarray, label: np.ndarray, spacing: np.ndarray, case: Mapping[str, Any]
 ) -> None:
-    """Fill in what scan and label [X, Y, Z] (axes along R, A and S) say together."""
+    """Fill in what scan (NaN where unknown) and label [X, Y, Z], axes along R, A and S, say together."""
     masks = dict(zip(STRUCTURES, (label >= 1, label == 2), strict=True))
     voxel_ml = float(np.prod(spacing)) / 1000
     check.volumes_ml = {name: float(masks[name].sum()) * voxel_ml for name in case["annotates"]}
@@ -152,14 +165,18 @@ def _measure(
     if not organ.any():
         check.problems.append(f"{case['label']} holds no pancreas: label it, or remove the scan.")
         return
-    check.organ_hu = float(scan[organ].mean())
+    if np.isnan(scan[organ]).all():
+        check.problems.append(f"{case['label']} marks unknown voxels only: leave out the scan, or give more of it.")
+        return
+    check.organ_hu = float(np.nanmean(scan[organ]))
     check.contrasts = contrasts(scan, organ, spacing)
     low, high = ORGAN_HU
     if not low <= check.organ_hu <= high:
         check.remarks.append(
             f"{case['label']} marks {check.organ_hu:.0f} HU on average; {low:.0f} to {high:.0f} are usual."
         )
-    if (mirroring := better_mirroring(check.contrasts)) is not None:
+    # The known part of one scan says too little about mirror images, which look for the organ elsewhere.
+    if check.known == 1 and (mirroring := better_mirroring(check.contrasts)) is not None:
         check.remarks.append(f"{case['label']} fits its scan better when it is mirrored {mirroring_words(mirroring)}.")
 
 

@@ -15,7 +15,7 @@ from dualtask.structures import STRUCTURES
 from dualtask_research.sites.inspection import CaseCheck, SiteCheck
 from dualtask_research.sites.plausibility import AS_STATED, mean_contrasts, mirroring_words
 
-COLUMNS = ("case", "voxels", "spacing mm", "pancreas ml", "lesion ml", "organ HU", "contrast HU", "state")
+COLUMNS = ("case", "voxels", "spacing mm", "known %", "pancreas ml", "lesion ml", "organ HU", "contrast HU", "state")
 
 _TEMPLATE = Path(__file__).with_name("site.html.jinja")
 
@@ -53,6 +53,7 @@ def write_site_page(output_path: str | os.PathLike[str], check: SiteCheck, data:
         counts=counts(check),
         findings=findings(check),
         contrasts={mirroring_words(mirroring): mean for mirroring, mean in means.items()},
+        hatched=any(case.known is not None and case.known < 1 for case in check.cases),
         columns=COLUMNS,
         rows=table_rows(check),
         colours={name: colour for name, colour in STRUCTURE_COLOURS.items() if name in check.site.annotates},
@@ -66,6 +67,7 @@ def _row(case: CaseCheck) -> tuple[str, ...]:
         case.name,
         " x ".join(map(str, case.shape)),
         " x ".join(f"{side:.2f}" for side in case.spacing),
+        number(None if case.known is None else 100 * case.known, 1),
         *(number(case.volumes_ml.get(structure), 1) for structure in STRUCTURES),
         number(case.organ_hu, 0),
         number(case.contrasts.get(AS_STATED), 0),
@@ -87,5 +89,6 @@ def _provenance(check: SiteCheck, data: str) -> Mapping[str, str]:
         "label map": ", ".join(labels),
         "annotates": ", ".join(site.annotates),
         "label axes": site.label_axes or "by their affine",
+        "unknown voxels": "none" if site.unknown is None else f"{site.unknown:g} HU",
         "MONAI": monai.__version__,
     }

@@ -28,12 +28,13 @@ def contrasts(scan: np.ndarray, organ: np.ndarray, spacing: np.ndarray) -> dict[
     A pancreas lies in fat: the shell around a label in its place is darker, the one around a misplaced label is not.
 
     Args:
-        scan: HU [X, Y, Z], axes along R, A and S.
+        scan: HU [X, Y, Z], axes along R, A and S; NaN where it is not known.
         organ: mask of the whole organ on the same grid, not empty.
         spacing: mm [3].
 
     Returns:
-        HU, within the window from -160 to 240, for each of ``MIRRORINGS``.
+        HU, within the window from -160 to 240, for each of ``MIRRORINGS`` under which voxels of organ and shell are
+        known; nothing at all where none are as the label is stated.
     """
     inside = np.argwhere(organ)
     margin = np.ceil(_SHELL_MM[1] / spacing).astype(int) + 1
@@ -44,16 +45,23 @@ def contrasts(scan: np.ndarray, organ: np.ndarray, spacing: np.ndarray) -> dict[
     around = np.argwhere((distance > _SHELL_MM[0]) & (distance <= _SHELL_MM[1])) + low
     windowed = np.clip(scan, *_WINDOW_HU)
 
-    def mean(voxels: np.ndarray, mirroring: Mirroring) -> float:
+    def known(voxels: np.ndarray, mirroring: Mirroring) -> np.ndarray:
         mirrored = np.where(mirroring, np.array(scan.shape) - 1 - voxels, voxels)
-        return float(windowed[tuple(mirrored.T)].mean())
+        values = windowed[tuple(mirrored.T)]
+        return values[~np.isnan(values)]
 
-    return {mirroring: mean(inside, mirroring) - mean(around, mirroring) for mirroring in MIRRORINGS}
+    measured = {}
+    for mirroring in MIRRORINGS:
+        organ_hu, shell_hu = known(inside, mirroring), known(around, mirroring)
+        if organ_hu.size and shell_hu.size:
+            measured[mirroring] = float(organ_hu.mean()) - float(shell_hu.mean())
+    return measured if AS_STATED in measured else {}
 
 
 def mean_contrasts(cases: Sequence[Mapping[Mirroring, float]]) -> dict[Mirroring, float]:
-    """Mean over cases of what :func:`contrasts` returned; empty without cases."""
-    return {mirroring: float(np.mean([case[mirroring] for case in cases])) for mirroring in MIRRORINGS if cases}
+    """Mean of what :func:`contrasts` returned over the cases that have it; empty without cases."""
+    values = {mirroring: [case[mirroring] for case in cases if mirroring in case] for mirroring in MIRRORINGS}
+    return {mirroring: float(np.mean(measured)) for mirroring, measured in values.items() if measured}
 
 
 def better_mirroring(means: Mapping[Mirroring, float]) -> Mirroring | None:

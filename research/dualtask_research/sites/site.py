@@ -12,6 +12,7 @@ from typing import Any
 
 from dualtask.errors import InputError
 from dualtask.scans.labels import check_axes, check_label_map
+from dualtask.scans.voxels import check_unknown
 from dualtask.structures import STRUCTURES
 
 DECATHLON = "decathlon"
@@ -40,10 +41,12 @@ class Site:
         source: where to get the scans.
         licence: of the scans.
         layout: "decathlon", a folder with ``dataset.json``, or pairs of files.
-        label_map: stored value of the labels -> background, pancreas or lesion.
-        annotates: structures that were looked for in every scan; the others teach nothing, not even their absence.
+        label_map: stored value of the labels -> background, pancreas or lesion; other organs are background.
+        annotates: structures that were looked for in every scan; the others teach nothing, not even their absence. One
+            that no value maps to was looked for and found in nobody.
         label_axes: see ``dualtask.scans.labels.read_label``.
         cases: smallest and largest number of labelled cases of a complete copy.
+        unknown: value in HU of voxels of which the scan says nothing; None where every voxel is known.
         synthetic: whether the scans are computed.
     """
 
@@ -56,6 +59,7 @@ class Site:
     annotates: tuple[str, ...]
     label_axes: str | None = None
     cases: tuple[int, int] | None = None
+    unknown: float | None = None
     synthetic: bool = False
 
 
@@ -73,7 +77,7 @@ def read_site(path: str | os.PathLike[str]) -> Site:
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}): correct it.") from error
     known = {field.name for field in fields(Site)} - {"name"}
-    required = known - {"label_axes", "cases", "synthetic"}
+    required = known - {"label_axes", "cases", "unknown", "synthetic"}
     if not isinstance(content, dict) or required - content.keys() or content.keys() - known:
         raise InputError(
             f"{path} must state {', '.join(sorted(required))} and nothing beyond {', '.join(sorted(known))}: "
@@ -89,6 +93,7 @@ def read_site(path: str | os.PathLike[str]) -> Site:
                 "annotates": tuple(content["annotates"]),
                 "label_axes": check_axes(axes, str(path)) if (axes := content.get("label_axes")) else None,
                 "cases": _range(content.get("cases")),
+                "unknown": check_unknown(content["unknown"], str(path)) if "unknown" in content else None,
             },
         )
     except InputError:
