@@ -11,6 +11,8 @@ from monai.transforms.utils import generate_spatial_bounding_box
 
 from dualtask.evaluation.calibration import MARGIN_MM, calibration_error
 from dualtask.evaluation.detection import DETECTION, detect_components
+from dualtask.evaluation.known import cut
+from dualtask.evaluation.separation import separation_auc
 from dualtask.structures import STRUCTURES, structure_masks
 
 METRICS = (
@@ -24,6 +26,7 @@ METRICS = (
     "relative_volume_error",
     *DETECTION,
     "calibration_error",
+    "lesion_auc",
 )
 """Names of the scores of one structure, in the order of the tables."""
 
@@ -48,6 +51,7 @@ def score_label_maps(
     spacing: Sequence[float],
     tolerances_mm: Sequence[float] = TOLERANCES_MM,
     probabilities: torch.Tensor | None = None,
+    known: torch.Tensor | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score a predicted label map against the reference, structure by structure.
 
@@ -58,7 +62,11 @@ def score_label_maps(
     - ``hausdorff95_mm``: the larger of the two directed 95th percentiles of the distances between border voxels;
     - ``reference_ml``, ``prediction_ml``: volumes; ``relative_volume_error``: (prediction - reference) / reference;
     - ``reference_components``, ``detected_components``, ``false_positive_components``: see :func:`detect_components`;
-    - ``calibration_error``: see :func:`calibration_error`, over the box of both masks grown by 10 mm.
+    - ``calibration_error``: see :func:`calibration_error`, over the box of both masks grown by 10 mm;
+    - ``lesion_auc``: see :func:`separation_auc`, of the lesion's probability, between the lesion and the rest of the
+      organ in the reference; a score of the lesion, NaN for the pancreas and where the reference has no lesion.
+
+    Voxels that are not known are left out: both masks end where they begin, with the same surface where both go on.
 
     A structure that is absent from both maps has volumes and counts of 0 and otherwise NaN, so that no mean counts it.
     One that is absent from one of the maps has ``dice`` and surface Dice 0 and ``hausdorff95_mm`` NaN. What would
@@ -71,20 +79,27 @@ def score_label_maps(
         spacing: voxel spacing along x, y, z in mm.
         tolerances_mm: of the further surface Dice.
         probabilities: [2, X, Y, Z] on the same grid, one channel for each of ``STRUCTURES``; without them
-            ``calibration_error`` is NaN.
+            ``calibration_error`` and ``lesion_auc`` are NaN.
+        known: bool [1, X, Y, Z] on the same grid, the voxels that count; None counts all.
 
     Returns:
         for each of ``STRUCTURES`` a number for each of ``METRICS`` and of ``surface_dice_names(tolerances_mm)``.
     """
     names = surface_dice_names(tolerances_mm)
-    reference_masks, prediction_masks = structure_masks(reference).bool(), structure_masks(prediction).bool()
+    reference_masks, prediction_masks = (structure_masks(cut(each, known)).bool() for each in (reference, prediction))
     scores = {}
     for channel, structure in enumerate(STRUCTURES):
         masks = reference_masks[channel], prediction_masks[channel]
         scores[structure] = _score_masks(*masks, spacing, names)
         if probabilities is not None and (masks[0].any() or masks[1].any()):
             box = _box_of_union(*masks, margin=[math.ceil(MARGIN_MM / mm) for mm in spacing])
-            scores[structure]["calibration_error"] = calibration_error(probabilities[channel][box], masks[0][box])
+            counted = ... if known is None else known[0][box]
+            probability, truth = probabilities[channel][box][counted], masks[0][box][counted]
+            scores[structure]["calibration_error"] = calibration_error(probability, truth)
+    if probabilities is not None:
+        organ, lesion = reference_masks
+        probability = probabilities[STRUCTURES.index("lesion")]
+        scores["lesion"]["lesion_auc"] = separation_auc(probability[lesion], probability[organ & ~lesion])
     return scores
 
 
@@ -130,5 +145,5 @@ def _score_surfaces(
 def _box_of_union(*masks: torch.Tensor, margin: Sequence[int] | int = 0) -> tuple[slice, ...]:
     """Box of the union of masks [X, Y, Z], at least one voxel in all, grown by a margin within the volume."""
     union = torch.stack(masks).any(dim=0)
-    start, end = generate_spatial_bounding_box(union[None], margin=margin)
+    start, end = generate_spatial_bounding_box(union[None], margin=margin, allow_smaller=True)
     return tuple(slice(low, high) for low, high in zip(start, end, strict=True))

@@ -12,6 +12,7 @@ from typing import Any
 from nibabel.affines import voxel_sizes
 
 from dualtask.errors import InputError
+from dualtask.evaluation.known import read_known
 from dualtask.evaluation.label_maps import case_name, read_label_maps
 from dualtask.evaluation.metrics import TOLERANCES_MM, score_label_maps
 from dualtask.evaluation.probability_maps import read_probabilities, read_scan_uncertainties
@@ -29,10 +30,12 @@ def score_cases(
     """Score the predictions of cases and write ``metrics.csv`` and ``summary.json``.
 
     Args:
-        cases: dictionaries with the paths ``image`` and ``label`` and, where known, ``site`` and ``annotates``; a
-            structure that a case does not annotate is not scored.
+        cases: dictionaries with the paths ``image`` and ``label`` and, where known, ``site``, ``annotates`` and
+            ``unknown``; a structure that a case does not annotate is not scored, and voxels of the scan with the value
+            ``unknown`` are left out of all scores.
         predictions_dir: folder of the predicted label maps, named as ``prediction_path`` says. Where inference left
-            them there, ``<case>_probability.nii.gz`` gives ``calibration_error`` and ``scans.csv`` ``uncertainty``.
+            them there, ``<case>_probability.nii.gz`` gives ``calibration_error`` and ``lesion_auc``, and ``scans.csv``
+            gives ``uncertainty``.
         output_dir: folder for the two files; ``metrics.csv`` has one row for each case and structure, ``summary.json``
             is what ``summarise`` returns.
         postfix: end of the predictions' names.
@@ -54,7 +57,9 @@ def score_cases(
         reference, prediction = read_label_maps(case, predictions_dir, postfix)
         probabilities = read_probabilities(case, predictions_dir, reference)
         spacing = voxel_sizes(reference.affine.numpy()).tolist()
-        scores = score_label_maps(reference.as_tensor(), prediction.as_tensor(), spacing, tolerances_mm, probabilities)
+        known = read_known(case, reference)
+        maps = reference.as_tensor(), prediction.as_tensor()
+        scores = score_label_maps(*maps, spacing, tolerances_mm, probabilities, known)
         annotated = [structure for structure in STRUCTURES if structure in case.get("annotates", STRUCTURES)]
         for structure in annotated:
             uncertainty = uncertainties.get(name, {}).get(structure, math.nan)
