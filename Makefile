@@ -75,7 +75,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 test: $(VENV)/installed debian lint ## lint and all tests
-	python -m pytest tests/bundle tests/benchmarks -n 2 --dist loadfile
+	python -m pytest tests/bundle tests/research tests/benchmarks -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
@@ -96,11 +96,11 @@ figures: $(VENV)/installed ## the README's table and picture: held-out synthetic
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
-	PYTHONPATH=bundle python -m dualtask.sites check configs/sites/$(SITE).json $(DATA) \
+	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \
 		--output_dir $(DEMO)/sites
 
 fetch-msd: $(VENV)/installed ## download MSD Task07 (DATA=<folder>; needs the internet, 11 GB)
-	PYTHONPATH=bundle python -m dualtask.sites fetch $(DATA)
+	PYTHONPATH=bundle:research python -m dualtask_research.sites fetch $(DATA)
 
 pictures: $(VENV)/installed ## docs/images: what the method estimates, and its views (needs the scans of `make figures`)
 	$(RUN) --config_file bundle/configs/inference.json --maps "['probability','distance','uncertainty']" \

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dualtask.active_learning import STRATEGIES, Learner, bottleneck_embeddings, simulate
+from dualtask.active_learning import STRATEGIES, bottleneck_embeddings
 from dualtask.networks import DualTaskNet, ResidualUNet
 
 NOTHING = np.zeros((0, 2))
@@ -96,47 +96,3 @@ def test_embedding_is_the_mean_of_the_bottleneck_and_leaves_the_network_as_it_wa
         expected = network.backbone(image)[1].mean(dim=(2, 3, 4))
         network.heads(image)
     torch.testing.assert_close(torch.stack(embeddings), expected)
-
-
-class NearestNeighbour:
-    """Learns points on a line; the score is how well the labelled ones cover it."""
-
-    def __init__(self) -> None:
-        self.points = np.linspace(0, 1, 21)[:, None]
-        self.trainings: list[list[int]] = []
-
-    def __call__(self, labelled: list[int]) -> Learner:
-        self.trainings.append(list(labelled))
-        distance = np.abs(self.points - self.points[labelled].T).min(axis=1)
-        return Learner(score=-distance.max(), uncertainty=distance, embeddings=self.points)
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_simulation_labels_a_batch_a_round_and_never_a_scan_twice(name: str):
-    train = NearestNeighbour()
-    rounds = simulate(STRATEGIES[name], train, size=21, initial=2, batch=3, rounds=4, seed=0)
-    assert [len(labelled) for labelled in train.trainings] == [2, 5, 8, 11]
-    assert all(len(set(labelled)) == len(labelled) for labelled in train.trainings)
-    assert [len(one.labelled) for one in rounds] == [2, 5, 8, 11]
-    assert [one.score for one in rounds] == [train(list(one.labelled)).score for one in rounds]
-
-
-def test_simulation_ends_when_all_scans_are_labelled():
-    rounds = simulate(STRATEGIES["random"], NearestNeighbour(), size=21, initial=15, batch=5, rounds=10, seed=0)
-    assert [len(one.labelled) for one in rounds] == [15, 20, 21]
-
-
-def test_strategies_of_one_seed_start_from_the_same_scans():
-    starts = {
-        simulate(strategy, NearestNeighbour(), 21, 3, 1, 1, seed=4)[0].labelled for strategy in STRATEGIES.values()
-    }
-    assert len(starts) == 1
-
-
-def test_strategy_that_covers_the_pool_beats_chance_where_coverage_is_the_score():
-    def end(name: str) -> float:
-        return np.mean(
-            [simulate(STRATEGIES[name], NearestNeighbour(), 21, 2, 1, 6, seed)[-1].score for seed in range(20)]
-        )
-
-    assert end("diversity") > end("random")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dualtask.evaluation import SURFACE_TOLERANCE_MM, case_name, read_label_maps, summarise
@@ -16,7 +17,7 @@ from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
 from dualtask.structures import STRUCTURES
 
-_TEMPLATE = "page.html.jinja"
+_TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def write_report(

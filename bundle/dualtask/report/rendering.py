@@ -12,20 +12,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dualtask.files import write_atomically
 
 
-def render_page(output_path: str | os.PathLike[str], template: str, **values: Any) -> None:
-    """Render a template of this folder and write it, atomically.
+def render_page(output_path: str | os.PathLike[str], template: Path, **values: Any) -> None:
+    """Render a template and write it, atomically.
+
+    It may extend and import what lies beside it and the templates of this folder.
 
     Args:
         output_path: the page.
-        template: name of the template.
+        template: file of the template.
         values: what the template names.
     """
     # Escapes every value: names of files come from outside.
-    environment = Environment(
-        autoescape=True, loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined
-    )
+    loader = FileSystemLoader([template.parent, Path(__file__).parent])
+    environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined)
     environment.filters |= {"number": number, "percent": _percent}
-    html = environment.get_template(template).render(**values)
+    html = environment.get_template(template.name).render(**values)
     write_atomically(output_path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
 
 

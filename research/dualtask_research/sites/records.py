@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
-from dualtask.sites.duplicates import Fingerprint
-from dualtask.sites.inspection import SiteCheck
+from dualtask_research.sites.duplicates import Fingerprint
+from dualtask_research.sites.inspection import SiteCheck
 
 _SUFFIX = ".fingerprints.json"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.selective import RiskCoverage, rank_correlation, risk_coverage
-from dualtask.evaluation.statistics import Comparison, Interval, case_means, compare, mean_interval
 from dualtask.report.rendering import number
+from dualtask_research.statistics import Comparison, Interval, case_means, compare, mean_interval
 
 Rows = Sequence[Mapping[str, str]]
 """Of ``cases.csv``: ``variant``, ``test_site``, ``seed``, ``case``, ``structure`` and scores."""

@@ -11,9 +11,9 @@ from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from dualtask.scans.datalists import Case
 from dualtask.scans.labels import DECATHLON_LABELS
-from dualtask.sites.cases import site_cases
-from dualtask.sites.duplicates import Fingerprint, find_duplicates
-from dualtask.sites.site import Site
+from dualtask_research.sites.cases import site_cases
+from dualtask_research.sites.duplicates import Fingerprint, find_duplicates
+from dualtask_research.sites.site import Site
 
 
 def combine_sites(

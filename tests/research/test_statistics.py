@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtask.evaluation.statistics import case_means, compare, holm, mean_interval, rank_biserial
+from dualtask_research.statistics import case_means, compare, holm, mean_interval, rank_biserial
 
 
 def rows(variant: str, dice: dict[str, list[float]], site: str = "metro") -> list[dict[str, object]]:

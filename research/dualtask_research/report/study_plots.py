@@ -8,10 +8,10 @@ from itertools import cycle
 from matplotlib.figure import Figure
 
 from dualtask.evaluation.selective import risk_coverage
-from dualtask.evaluation.statistics import case_means
 from dualtask.report.colours import LINE_COLOURS
 from dualtask.report.pictures import Picture, embed
-from dualtask.report.study_tables import Rows, uncertainty_and_risk, with_reference
+from dualtask_research.report.study_tables import Rows, uncertainty_and_risk, with_reference
+from dualtask_research.statistics import case_means
 
 _DPI = 110
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -27,14 +28,14 @@ from dualtask.phantom.dicom import write_dicom_series
 from dualtask.phantom.generator import Case, generate_case
 from dualtask.phantom.sites import SITES
 from dualtask.scans.reading import read_volume
-from dualtask.sites import read_site
-from dualtask.sites.__main__ import main
-from dualtask.sites.download import fetch_msd
-from dualtask.sites.duplicates import Duplicate, find_duplicates, fingerprint
-from dualtask.sites.inspection import SiteCheck, add_duplicates, inspect_site
-from dualtask.sites.plausibility import AS_STATED, MIRRORINGS, contrasts, mirrored_axes
-from dualtask.sites.records import read_fingerprints, write_fingerprints
-from dualtask.sites.thumbnails import draw_thumbnail
+from dualtask_research.sites import read_site
+from dualtask_research.sites.__main__ import main
+from dualtask_research.sites.download import fetch_msd
+from dualtask_research.sites.duplicates import Duplicate, find_duplicates, fingerprint
+from dualtask_research.sites.inspection import SiteCheck, add_duplicates, inspect_site
+from dualtask_research.sites.plausibility import AS_STATED, MIRRORINGS, contrasts, mirrored_axes
+from dualtask_research.sites.records import read_fingerprints, write_fingerprints
+from dualtask_research.sites.thumbnails import draw_thumbnail
 from site_copies import turned, write_folder, write_nih
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -255,7 +256,7 @@ def test_a_thumbnail_shows_the_right_at_the_left_and_the_front_and_head_up():
 
 @pytest.fixture
 def command(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
-    """Runs ``python -m dualtask.sites`` in this process; gives its exit code and what it printed."""
+    """Runs ``python -m dualtask_research.sites`` in this process; gives its exit code and what it printed."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*arguments: object) -> tuple[int, str]:
@@ -292,9 +293,11 @@ def test_the_command_fails_for_a_bad_copy(command, tmp_path):
 
 
 def test_the_command_says_in_one_sentence_that_there_is_no_copy(tmp_path):
+    arguments = [CONFIGS / "folder.json", "absent", "--output_dir", tmp_path]
     outcome = subprocess.run(
-        [sys.executable, "-m", "dualtask.sites", "check", CONFIGS / "folder.json", "absent", "--output_dir", tmp_path],
-        cwd=REPOSITORY / "bundle",
+        [sys.executable, "-m", "dualtask_research.sites", "check", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": "bundle:research"},
         capture_output=True,
         text=True,
         check=False,

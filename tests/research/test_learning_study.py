@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualtask.active_learning import study as module
-from dualtask.active_learning.study import Annotation, read_learning_study, run_learning_study
 from dualtask.errors import InputError
 from dualtask.evaluation import METRICS
-from dualtask.evaluation.statistics import Comparison, Interval
 from dualtask.evaluation.tables import write_scores
 from dualtask.phantom.decathlon import write_decathlon
 from dualtask.phantom.sites import SITES
-from dualtask.report.learning import main, verdict
 from dualtask.structures import STRUCTURES
+from dualtask_research.active_learning import study as module
+from dualtask_research.active_learning.study import Annotation, read_learning_study, run_learning_study
+from dualtask_research.report.learning import main, verdict
+from dualtask_research.statistics import Comparison, Interval
 
 BACKBONE = {"_target_": "dualtask.networks.DynUNetBackbone", "width": 8}
 GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}

@@ -1,4 +1,4 @@
-"""``python -m dualtask.sites check|combine|fetch``: copies of sites verified, joined and downloaded."""
+"""``python -m dualtask_research.sites check|combine|fetch``: copies of sites verified, joined and downloaded."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from monai.apps import DecathlonDataset
 
 from dualtask.errors import print_input_errors_as_one_sentence
-from dualtask.sites.combination import combine_sites
-from dualtask.sites.download import TASK, fetch_msd
-from dualtask.sites.duplicates import find_duplicates
-from dualtask.sites.inspection import add_duplicates, inspect_site
-from dualtask.sites.page import COLUMNS, counts, findings, table_rows, write_site_page
-from dualtask.sites.records import read_fingerprints, write_fingerprints
-from dualtask.sites.site import read_site
+from dualtask_research.sites.combination import combine_sites
+from dualtask_research.sites.download import TASK, fetch_msd
+from dualtask_research.sites.duplicates import find_duplicates
+from dualtask_research.sites.inspection import add_duplicates, inspect_site
+from dualtask_research.sites.page import COLUMNS, counts, findings, table_rows, write_site_page
+from dualtask_research.sites.records import read_fingerprints, write_fingerprints
+from dualtask_research.sites.site import read_site
 
 
 def main() -> None:
     """Run one of the three commands."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask.sites", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dualtask_research.sites", description=__doc__)
     commands = parser.add_subparsers(required=True)
     check = commands.add_parser("check", help="verify a copy; the exit code is 1 when it has a problem")
     check.add_argument("site", type=Path, help="a file of configs/sites")

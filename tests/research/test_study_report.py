@@ -14,9 +14,9 @@ import pytest
 
 from dualtask.errors import InputError
 from dualtask.evaluation import case_name, prediction_path
-from dualtask.report.study import write_study_report
 from dualtask.scans import decathlon_datalist
-from dualtask.studies import Study, read_study
+from dualtask_research.report.study import write_study_report
+from dualtask_research.studies import Study, read_study
 
 Tables = dict[str, dict[str, dict[str, list[str]]]]
 

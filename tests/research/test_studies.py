@@ -20,10 +20,10 @@ from monai.bundle import ConfigParser
 
 from dualtask.errors import InputError
 from dualtask.scans import decathlon_datalist
-from dualtask.studies import plan_runs, processes, read_study, runner
-from dualtask.studies.__main__ import main
-from dualtask.studies.runner import collect, commands, is_done, run_study
-from dualtask.studies.tracking import track
+from dualtask_research.studies import plan_runs, processes, read_study, runner
+from dualtask_research.studies.__main__ import main
+from dualtask_research.studies.runner import collect, commands, is_done, run_study
+from dualtask_research.studies.tracking import track
 
 STUDIES = Path(__file__).parents[2] / "configs" / "studies"
 STUDY_NAMES = sorted(path.stem for path in STUDIES.glob("*.json") if "variants" in json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""Page, Markdown table and plots of a study (`python -m dualtask.report.study`)."""
+"""Page, Markdown table and plots of a study (`python -m dualtask_research.report.study`)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from typing import Any
 
 from dualtask.errors import InputError, print_input_errors_as_one_sentence
 from dualtask.evaluation import case_name, read_label_maps
-from dualtask.evaluation.statistics import case_means
 from dualtask.files import write_atomically
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.overlays import draw_overlays
 from dualtask.report.pictures import Picture
 from dualtask.report.rendering import number, render_page
-from dualtask.report.study_plots import draw_box_plots, draw_risk_coverage
-from dualtask.report.study_tables import (
+from dualtask.scans import decathlon_datalist
+from dualtask.scans.reading import read_volume
+from dualtask.structures import STRUCTURES
+from dualtask_research.report.study_plots import draw_box_plots, draw_risk_coverage
+from dualtask_research.report.study_tables import (
     Rows,
     Table,
     compare_dice,
@@ -32,10 +34,10 @@ from dualtask.report.study_tables import (
     verdicts,
     with_reference,
 )
-from dualtask.scans import decathlon_datalist
-from dualtask.scans.reading import read_volume
-from dualtask.structures import STRUCTURES
-from dualtask.studies.plan import Run, Study, Variant, read_study
+from dualtask_research.statistics import case_means
+from dualtask_research.studies.plan import Run, Study, Variant, read_study
+
+_TEMPLATE = Path(__file__).with_name("study.html.jinja")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def write_study_report(
     output_dir.mkdir(parents=True, exist_ok=True)
     render_page(
         output_dir / "report.html",
-        "study.html.jinja",
+        _TEMPLATE,
         title=f"Study: {study.name.replace('_', ' ')}",
         synthetic=synthetic,
         description=study.description,
@@ -155,7 +157,7 @@ def provenance_of(study: str, records: Sequence[Mapping[str, Any]]) -> dict[str,
 
     Args:
         study: path of its file in the repository.
-        records: of its runs (``dualtask.studies.processes``).
+        records: of its runs (``dualtask_research.studies.processes``).
     """
     minutes = sum(record["seconds"] for record in records) / 60
     return {
@@ -183,7 +185,7 @@ def _markdown(
 
 def main() -> None:
     """Write the report of a study."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask.report.study", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dualtask_research.report.study", description=__doc__)
     parser.add_argument("study", type=Path, help="the JSON file of configs/studies")
     parser.add_argument("--cases", type=Path, required=True, help="cases.csv that the study wrote")
     parser.add_argument("--output_dir", type=Path, required=True)

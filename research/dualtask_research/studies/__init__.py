@@ -1,6 +1,6 @@
 """Leave-one-site-out studies: variants of the training compared at sites that they never saw."""
 
-from dualtask.studies.plan import Run, Study, plan_runs, read_study
-from dualtask.studies.runner import run_study
+from dualtask_research.studies.plan import Run, Study, plan_runs, read_study
+from dualtask_research.studies.runner import run_study
 
 __all__ = ["Run", "Study", "plan_runs", "read_study", "run_study"]

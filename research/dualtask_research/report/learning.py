@@ -1,4 +1,4 @@
-"""Table and plots of a simulated annotation (`python -m dualtask.report.learning`)."""
+"""Table and plots of a simulated annotation (`python -m dualtask_research.report.learning`)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dualtask.active_learning.study import LearningStudy, read_learning_study
 from dualtask.errors import InputError, print_input_errors_as_one_sentence
-from dualtask.evaluation.statistics import Comparison, case_means, mean_interval
 from dualtask.files import write_atomically
 from dualtask.report.colours import LINE_COLOURS
-from dualtask.report.study import provenance_of
-from dualtask.report.study_tables import (
+from dualtask.structures import STRUCTURES
+from dualtask_research.active_learning.study import LearningStudy, read_learning_study
+from dualtask_research.report.study import provenance_of
+from dualtask_research.report.study_tables import (
     SIGNIFICANCE,
     Rows,
     Table,
@@ -26,7 +26,7 @@ from dualtask.report.study_tables import (
     with_reference,
     write_interval,
 )
-from dualtask.structures import STRUCTURES
+from dualtask_research.statistics import Comparison, case_means, mean_interval
 
 _REFERENCE = "random"
 _DPI = 110
@@ -135,7 +135,7 @@ def _dice(rows: Rows, strategy: str, count: int) -> list[float]:
 
 def main() -> None:
     """Write the report of a simulated annotation."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask.report.learning", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dualtask_research.report.learning", description=__doc__)
     parser.add_argument("study", type=Path, help="the JSON file of configs/active_learning")
     parser.add_argument("--cases", type=Path, required=True, help="cases.csv that the study wrote")
     parser.add_argument("--output_dir", type=Path, required=True)

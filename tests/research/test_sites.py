@@ -19,9 +19,9 @@ from dualtask.phantom.generator import generate_case
 from dualtask.phantom.sites import SITES
 from dualtask.scans import LoadLabeld, LoadScand
 from dualtask.scans.reading import read_volume
-from dualtask.sites import read_site, site_cases
-from dualtask.sites.cases import labels_without_scan
-from dualtask.sites.combination import combine_sites
+from dualtask_research.sites import read_site, site_cases
+from dualtask_research.sites.cases import labels_without_scan
+from dualtask_research.sites.combination import combine_sites
 from site_copies import turned, write_folder, write_nih
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "sites"

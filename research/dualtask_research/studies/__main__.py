@@ -1,4 +1,4 @@
-"""``python -m dualtask.studies configs/studies/<study>.json --dataset_dir <data> --output_dir <results>``."""
+"""``python -m dualtask_research.studies configs/studies/<study>.json --dataset_dir <data> --output_dir <results>``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import shlex
 from pathlib import Path
 
 from dualtask.errors import print_input_errors_as_one_sentence
-from dualtask.studies import plan_runs, read_study, run_study
-from dualtask.studies.runner import commands
+from dualtask_research.studies import plan_runs, read_study, run_study
+from dualtask_research.studies.runner import commands
 
 
 def main() -> None:
     """Run a study, or print its commands."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask.studies", description="Run a leave-one-site-out study.")
+    parser = argparse.ArgumentParser(
+        prog="python -m dualtask_research.studies", description="Run a leave-one-site-out study."
+    )
     parser.add_argument("study", type=Path)
     parser.add_argument("--dataset_dir", type=Path, required=True, help="Decathlon folder whose cases name their site")
     parser.add_argument("--output_dir", type=Path, required=True)

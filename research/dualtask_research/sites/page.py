@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import monai
 
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.rendering import number, render_page
-from dualtask.sites.inspection import CaseCheck, SiteCheck
-from dualtask.sites.plausibility import AS_STATED, mean_contrasts, mirroring_words
 from dualtask.structures import STRUCTURES
+from dualtask_research.sites.inspection import CaseCheck, SiteCheck
+from dualtask_research.sites.plausibility import AS_STATED, mean_contrasts, mirroring_words
 
 COLUMNS = ("case", "voxels", "spacing mm", "pancreas ml", "lesion ml", "organ HU", "contrast HU", "state")
+
+_TEMPLATE = Path(__file__).with_name("site.html.jinja")
 
 
 def table_rows(check: SiteCheck) -> list[tuple[str, ...]]:
@@ -43,7 +46,7 @@ def write_site_page(output_path: str | os.PathLike[str], check: SiteCheck, data:
     means = mean_contrasts([case.contrasts for case in check.cases if case.contrasts])
     render_page(
         output_path,
-        "site.html.jinja",
+        _TEMPLATE,
         title=f"Check of the site {check.site.name}",
         synthetic=check.site.synthetic,
         site=check.site,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 
-from dualtask.studies.plan import LOCALISER, Run, Study
+from dualtask_research.studies.plan import LOCALISER, Run, Study
 
 # Threads that open a new database together would both try to create its tables.
 _one_at_a_time = Lock()

@@ -19,14 +19,14 @@ from tqdm import tqdm
 from dualtask import bundle_root
 from dualtask.active_learning.embedding import bottleneck_embeddings
 from dualtask.active_learning.selection import STRATEGIES
-from dualtask.active_learning.simulation import Learner, simulate
 from dualtask.errors import InputError
 from dualtask.evaluation.tables import read_scores, write_scores
 from dualtask.files import write_atomically
 from dualtask.maps import scan_uncertainty
 from dualtask.scans import decathlon_datalist, split
 from dualtask.scans.datalists import Case
-from dualtask.studies.processes import bundle_command, run_commands, was_run, write_record
+from dualtask_research.active_learning.simulation import Learner, simulate
+from dualtask_research.studies.processes import bundle_command, run_commands, was_run, write_record
 
 _WEIGHTS = "model.pt"
 

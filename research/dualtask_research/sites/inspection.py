@@ -18,9 +18,10 @@ from dualtask.errors import InputError
 from dualtask.scans.labels import read_label
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_ct_values
-from dualtask.sites.cases import labels_without_scan, site_cases
-from dualtask.sites.duplicates import Duplicate, fingerprint
-from dualtask.sites.plausibility import (
+from dualtask.structures import STRUCTURES
+from dualtask_research.sites.cases import labels_without_scan, site_cases
+from dualtask_research.sites.duplicates import Duplicate, fingerprint
+from dualtask_research.sites.plausibility import (
     AS_STATED,
     ORGAN_HU,
     Mirroring,
@@ -30,9 +31,8 @@ from dualtask.sites.plausibility import (
     mirrored_axes,
     mirroring_words,
 )
-from dualtask.sites.site import Site
-from dualtask.sites.thumbnails import draw_thumbnail
-from dualtask.structures import STRUCTURES
+from dualtask_research.sites.site import Site
+from dualtask_research.sites.thumbnails import draw_thumbnail
 
 
 @dataclass

@@ -17,9 +17,9 @@ from dualtask import bundle_root
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from dualtask.scans import decathlon_datalist
-from dualtask.studies.plan import Run, Study, localiser_of, plan_runs
-from dualtask.studies.processes import RECORD, bundle_command, run_commands, was_run, write_record
-from dualtask.studies.tracking import track
+from dualtask_research.studies.plan import Run, Study, localiser_of, plan_runs
+from dualtask_research.studies.processes import RECORD, bundle_command, run_commands, was_run, write_record
+from dualtask_research.studies.tracking import track
 
 
 def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, threads: int = 1) -> Path:

@@ -10,7 +10,7 @@ from dualtask.errors import InputError
 from dualtask.scans import decathlon_datalist
 from dualtask.scans.datalists import Case
 from dualtask.scans.headers import NIFTI, NRRD
-from dualtask.sites.site import Pairs, Site, read_site
+from dualtask_research.sites.site import Pairs, Site, read_site
 
 
 def site_cases(site: Site | str | os.PathLike[str], data: str | os.PathLike[str]) -> list[Case]:

@@ -1,0 +1,5 @@
+"""Annotation simulated, to find out what a strategy of choosing scans is worth."""
+
+from dualtask_research.active_learning.simulation import Learner, Round, simulate
+
+__all__ = ["Learner", "Round", "simulate"]

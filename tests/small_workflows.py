@@ -1,0 +1,38 @@
+"""Small synthetic data and small networks, so that whole workflows run in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from dualtask.phantom.decathlon import write_decathlon
+from dualtask.phantom.sites import SITES
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory) -> Path:
+    """Two synthetic cases of each of two sites on a coarse matrix."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_decathlon(folder, [SITES["coastal"], SITES["valley"]], cases_per_site=2, seed=3, matrix=72)
+    return folder
+
+
+@pytest.fixture
+def workflow(bundle_root, tmp_path) -> Callable[..., ConfigWorkflow]:
+    """Builds and initialises a workflow of the bundle's configs by MONAI's own class."""
+
+    def build(*configs: str, workflow_type: str = "train", **overrides: Any) -> ConfigWorkflow:
+        built = ConfigWorkflow(
+            [str(bundle_root / "configs" / name) for name in configs],
+            workflow_type=workflow_type,
+            logging_file=False,
+            **{"output_dir": str(tmp_path / "out"), **overrides},
+        )
+        built.initialize()
+        return built
+
+    return build
