@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
-from monai.transforms.utils import generate_spatial_bounding_box
 
+from dualtask.evaluation.boxes import box_of_union
 from dualtask.evaluation.calibration import MARGIN_MM, calibration_error
 from dualtask.evaluation.detection import DETECTION, detect_components
 from dualtask.evaluation.known import cut
 from dualtask.evaluation.separation import separation_auc
 from dualtask.structures import STRUCTURES, structure_masks
+from dualtask.units import MM3_PER_ML
 
 METRICS = (
     "dice",
@@ -35,8 +36,6 @@ SURFACE_TOLERANCE_MM = 2.0
 
 TOLERANCES_MM = (1.0, 2.0, 5.0)
 """Tolerances of the surface Dice that are reported, unless others are asked for."""
-
-_MM3_PER_ML = 1000.0
 
 
 def surface_dice_names(tolerances_mm: Sequence[float]) -> dict[str, float]:
@@ -92,7 +91,7 @@ def score_label_maps(
         masks = reference_masks[channel], prediction_masks[channel]
         scores[structure] = _score_masks(*masks, spacing, names)
         if probabilities is not None and (masks[0].any() or masks[1].any()):
-            box = _box_of_union(*masks, margin=[math.ceil(MARGIN_MM / mm) for mm in spacing])
+            box = box_of_union(*masks, margin=[math.ceil(MARGIN_MM / mm) for mm in spacing])
             counted = ... if known is None else known[0][box]
             probability, truth = probabilities[channel][box][counted], masks[0][box][counted]
             scores[structure]["calibration_error"] = calibration_error(probability, truth)
@@ -109,7 +108,7 @@ def _score_masks(
     """Scores of one structure's masks, bool [X, Y, Z]."""
     reference_voxels, prediction_voxels = int(reference.sum()), int(prediction.sum())
     shared_voxels = int((reference & prediction).sum())
-    voxel_ml = math.prod(spacing) / _MM3_PER_ML
+    voxel_ml = math.prod(spacing) / MM3_PER_ML
     scores = dict.fromkeys((*METRICS, *tolerances), math.nan) | dict.fromkeys(DETECTION, 0.0)
     scores["reference_ml"] = reference_voxels * voxel_ml
     scores["prediction_ml"] = prediction_voxels * voxel_ml
@@ -120,7 +119,7 @@ def _score_masks(
         scores["precision"] = shared_voxels / prediction_voxels
     if reference_voxels or prediction_voxels:
         scores["dice"] = 2 * shared_voxels / (reference_voxels + prediction_voxels)
-        box = _box_of_union(reference, prediction)
+        box = box_of_union(reference, prediction)
         scores |= detect_components(reference[box], prediction[box])
         both = bool(reference_voxels and prediction_voxels)
         surfaces = _score_surfaces(reference[box], prediction[box], spacing, tolerances) if both else {}
@@ -140,10 +139,3 @@ def _score_surfaces(
     )
     hausdorff = compute_hausdorff_distance(y_pred, y, percentile=95, **options)
     return {**dict(zip(tolerances, surface_dice[0].tolist(), strict=True)), "hausdorff95_mm": hausdorff.item()}
-
-
-def _box_of_union(*masks: torch.Tensor, margin: Sequence[int] | int = 0) -> tuple[slice, ...]:
-    """Box of the union of masks [X, Y, Z], at least one voxel in all, grown by a margin within the volume."""
-    union = torch.stack(masks).any(dim=0)
-    start, end = generate_spatial_bounding_box(union[None], margin=margin, allow_smaller=True)
-    return tuple(slice(low, high) for low, high in zip(start, end, strict=True))

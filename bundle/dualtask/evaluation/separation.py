@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.stats import mannwhitneyu
+from scipy.stats import rankdata
 
 
 def separation_auc(inside: torch.Tensor, outside: torch.Tensor) -> float:
@@ -19,6 +19,7 @@ def separation_auc(inside: torch.Tensor, outside: torch.Tensor) -> float:
     """
     if not len(inside) or not len(outside):
         return math.nan
-    # The number of pairs in order; p, which would take longer, is not asked for.
-    in_order = mannwhitneyu(inside.numpy(), outside.numpy(), method="asymptotic").statistic
-    return float(in_order / (len(inside) * len(outside)))
+    count = len(inside)
+    # The statistic of Mann and Whitney: the number of pairs in order.
+    in_order = rankdata(torch.cat([inside, outside]).numpy())[:count].sum() - count * (count + 1) / 2
+    return float(in_order / (count * len(outside)))
