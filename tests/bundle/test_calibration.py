@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.metrics import CalibrationErrorMetric
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_auc_score
 
 from dualtask.errors import InputError
 from dualtask.evaluation import score_cases, score_label_maps
 from dualtask.evaluation.calibration import BINS, calibration_error
 from dualtask.evaluation.selective import rank_correlation, risk_coverage
+from dualtask.evaluation.separation import separation_auc
 
 SPACING = (1.0, 1.0, 1.0)
 
@@ -71,9 +73,54 @@ class TestCalibration:
         assert scores["pancreas"]["calibration_error"] == pytest.approx(4**3 / 24**3)
         assert math.isnan(scores["lesion"]["calibration_error"])
 
+    def test_near_the_edge_of_the_scan_the_voxels_up_to_the_edge_count(self):
+        label = torch.zeros(1, 30, 30, 30, dtype=torch.uint8)
+        label[:, 3:7, 3:7, 3:7] = 1
+        scores = score_label_maps(label, label, SPACING, probabilities=torch.zeros(2, 30, 30, 30))
+        assert scores["pancreas"]["calibration_error"] == pytest.approx(4**3 / 17**3)
+
     def test_without_probabilities_there_is_no_calibration(self):
         label = torch.ones(1, 4, 4, 4, dtype=torch.uint8)
         assert math.isnan(score_label_maps(label, label, SPACING)["pancreas"]["calibration_error"])
+
+
+class TestSeparation:
+    @pytest.mark.parametrize(
+        ("inside", "outside", "area"),
+        [([0.9, 0.8], [0.1, 0.2, 0.3], 1.0), ([0.1], [0.2, 0.3], 0.0), ([0.5] * 3, [0.5] * 4, 0.5), ([2, 0], [1], 0.5)],
+    )
+    def test_the_area_is_the_share_of_pairs_in_order(self, inside, outside, area):
+        assert separation_auc(torch.tensor(inside), torch.tensor(outside)) == pytest.approx(area)
+
+    @given(seed=st.integers(0, 2**16))
+    def test_it_is_that_of_scikit_learn(self, seed):
+        rng = np.random.default_rng(seed)
+        inside, outside = rng.integers(0, 9, 30) / 9, rng.integers(0, 7, 50) / 9
+        expected = roc_auc_score([1] * 30 + [0] * 50, [*inside, *outside])
+        assert separation_auc(torch.from_numpy(inside), torch.from_numpy(outside)) == pytest.approx(expected)
+
+    def test_the_lesion_is_told_from_the_organ_that_is_known_and_from_nothing_else(self):
+        label = torch.zeros(1, 10, 10, 10, dtype=torch.uint8)
+        label[:, 2:8, 2:8, 2:8] = 1
+        label[:, 3:5, 3:5, 3:5] = 2
+        probabilities = torch.ones(2, 10, 10, 10)  # high outside the organ, where nothing is compared
+        probabilities[1][label[0] == 1] = 0.2
+        probabilities[1][label[0] == 2] = 0.4
+        probabilities[1, 7] = 0.9  # a sixth of the organ's length is above the lesion
+        known = torch.ones(1, 10, 10, 10, dtype=torch.bool)
+        known[:, 7] = False
+        rest = 6**3 - 2**3
+        for known_voxels, area in ((None, (rest - 36) / rest), (known, 1.0)):
+            scores = score_label_maps(label, label, SPACING, probabilities=probabilities, known=known_voxels)
+            assert scores["lesion"]["lesion_auc"] == pytest.approx(area)
+            assert math.isnan(scores["pancreas"]["lesion_auc"])
+
+    @pytest.mark.parametrize("value", [1, 2])
+    def test_without_a_lesion_or_without_an_organ_around_it_there_is_no_area(self, value):
+        label = torch.full((1, 4, 4, 4), value, dtype=torch.uint8)
+        scores = score_label_maps(label, label, SPACING, probabilities=torch.rand(2, 4, 4, 4))
+        assert math.isnan(scores["lesion"]["lesion_auc"])
+        assert math.isnan(score_label_maps(label, label, SPACING)["lesion"]["lesion_auc"])
 
 
 class TestUncertainty:

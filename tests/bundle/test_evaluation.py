@@ -59,7 +59,7 @@ def surface_dice(reference: torch.Tensor, prediction: torch.Tensor, spacing, tol
 class TestOneStructure:
     def test_a_map_agrees_with_itself(self):
         scores = pancreas(cube((4, 4, 4)), cube((4, 4, 4)))
-        assert math.isnan(scores.pop("calibration_error"))
+        assert math.isnan(scores.pop("calibration_error")) and math.isnan(scores.pop("lesion_auc"))
         assert scores == {
             "dice": 1.0,
             "recall": 1.0,
@@ -291,7 +291,17 @@ class TestFolder:
         score_cases(cases, tmp_path / "pred", tmp_path / "out")
         summary = json.loads((tmp_path / "out" / "summary.json").read_text())
         detection = summary["overall"]["pancreas"]["detection"]
-        assert detection == pytest.approx({"scans": 3, "sensitivity": 2 / 3, "false_positives_per_scan": 1 / 3})
+        assert detection == {
+            "scans": 3,
+            "sensitivity": pytest.approx(2 / 3),
+            "false_positives_per_scan": pytest.approx(1 / 3),
+            "with_reference": 3,
+            "found": 2,
+            "without_reference": 0,
+            "false_alarms": 0,
+            "false_alarm_ml": None,
+            "share_found": pytest.approx(2 / 3),
+        }
         assert summary["overall"]["lesion"]["detection"]["sensitivity"] is None
 
     def test_a_structure_that_is_not_annotated_is_not_scored(self, cases, tmp_path):
@@ -359,7 +369,7 @@ def test_predictions_are_sought_where_monai_saves_them(scan, tmp_path):
 def test_means_leave_out_what_is_not_defined():
     scores = dict.fromkeys(METRICS, math.nan)
     rows = [
-        {"case": str(value), "site": "", "structure": "lesion", **scores, "dice": value}
+        {"case": str(value), "site": "", "structure": "lesion", **scores, "dice": value, "reference_ml": 1.0}
         for value in (0.2, math.nan, 0.6)
     ]
     summary = summarise(rows)

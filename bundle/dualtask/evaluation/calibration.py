@@ -19,8 +19,8 @@ def calibration_error(probability: torch.Tensor, reference: torch.Tensor) -> flo
     volumes is no rounding any more: a million voxels of the structure with probability 0.97 gave 0.017 instead of 0.03.
 
     Args:
-        probability: [X, Y, Z] of a structure.
-        reference: bool [X, Y, Z].
+        probability: [...] of a structure, at least one voxel.
+        reference: bool, of the same shape.
 
     Returns:
         in [0, 1], 0 where of the voxels with probability p a share of p belongs to the structure.

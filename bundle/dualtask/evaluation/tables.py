@@ -7,13 +7,17 @@ import json
 import math
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from dualtask.errors import InputError
+from dualtask.evaluation.components import Component
 from dualtask.evaluation.detection import DETECTION
+from dualtask.evaluation.froc import Froc, confidence_name, froc_of_components, sensitivities
 from dualtask.evaluation.metrics import METRICS
+from dualtask.evaluation.presence import count_scans, with_reference
 from dualtask.evaluation.selective import rank_correlation, risk_coverage
 from dualtask.files import write_atomically
 from dualtask.structures import STRUCTURES
@@ -56,31 +60,61 @@ def read_scores(path: str | os.PathLike[str]) -> list[Row]:
         raise InputError(f"{path} is not a table of scores: run the evaluation again.") from error
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise(rows: Sequence[Row], components: Sequence[Component] | None = None) -> dict[str, Any]:
     """Summary of the scores, for all cases and for each site.
 
+    Args:
+        rows: of the cases.
+        components: the predicted lesions of the same cases, where they are known.
+
     Returns:
-        ``{"overall": S, "sites": {site: S}}`` with ``S[structure][metric] = {"n", "mean", "median"}``; ``n`` counts the
-        values that are not NaN, and without any mean and median are None. ``S[structure]["detection"]`` has ``scans``,
-        the ``sensitivity`` over all reference components and the ``false_positives_per_scan``;
-        ``S[structure]["uncertainty_ranking"]`` has the number ``n`` of cases with uncertainty and Dice, the
-        ``rank_correlation`` of uncertainty and 1 - Dice, ``aurc`` and ``best_aurc`` (see ``RiskCoverage``). What is not
-        defined is None. Cases of unknown site count in ``overall`` only.
+        ``{"overall": S, "sites": {site: S}}`` with ``S[structure][metric] = {"n", "mean", "median"}`` over the cases
+        whose reference holds the structure; ``n`` counts the values that are not NaN, and without any mean and median
+        are None. ``S[structure]["detection"]`` has the number of ``scans``, the ``sensitivity`` over all reference
+        components and the ``false_positives_per_scan``, and of ``ScanCounts`` how many scans show the structure and in
+        how many of these it is found, and the same of false alarms in the others.
+        ``S[structure]["uncertainty_ranking"]`` has the number ``n`` of cases with uncertainty and Dice, which are those
+        with the structure in reference or prediction, the ``rank_correlation`` of uncertainty and 1 - Dice, ``aurc``
+        and ``best_aurc`` (see ``RiskCoverage``). What is not defined is None. Cases of unknown site count in
+        ``overall`` only. With the components there are ``S["lesion"]["froc"]``, the sensitivity at each of
+        ``FALSE_ALARMS``, and ``"froc_confidence"``, see ``confidence_name``.
     """
     sites = sorted({row["site"] for row in rows} - {""})
-    return {
+    summary: dict[str, Any] = {
         "overall": _by_structure(rows),
         "sites": {site: _by_structure([row for row in rows if row["site"] == site]) for site in sites},
     }
+    if components is not None:
+        summary["froc_confidence"] = confidence_name(components)
+        for site, statistics in [(None, summary["overall"]), *summary["sites"].items()]:
+            curve = froc_of_cases(rows, components, site)
+            statistics["lesion"]["froc"] = sensitivities(curve) if curve else None
+    return summary
 
 
-def write_summary(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
+def froc_of_cases(rows: Sequence[Row], components: Sequence[Component], site: str | None = None) -> Froc | None:
+    """FROC curve of the lesions over the scans whose lesions are annotated, None without such a scan.
+
+    Args:
+        rows: of the cases.
+        components: their predicted lesions.
+        site: only its cases; None takes all.
+    """
+    scans = [row for row in rows if row["structure"] == "lesion" and site in (None, row["site"])]
+    if not scans:
+        return None
+    lesions = int(sum(row["reference_components"] for row in scans))
+    kept = [component for component in components if site in (None, component.site)]
+    return froc_of_components(kept, lesions, len(scans), confidence_name(components))
+
+
+def write_summary(path: str | os.PathLike[str], rows: Sequence[Row], components: Sequence[Component]) -> None:
     """Write :func:`summarise` as JSON, atomically."""
-    text = json.dumps(summarise(rows), indent=1)
+    text = json.dumps(summarise(rows, components), indent=1)
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _by_structure(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
+def _by_structure(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     metrics = [name for name in (rows[0] if rows else METRICS) if name not in _NAMES]
     return {
         structure: _summary([row for row in rows if row["structure"] == structure], metrics) for structure in STRUCTURES
@@ -88,7 +122,8 @@ def _by_structure(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | 
 
 
 def _summary(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
-    statistics = {metric: _statistics(row[metric] for row in rows) for metric in metrics}
+    present = with_reference(rows)
+    statistics = {metric: _statistics(row[metric] for row in present) for metric in metrics}
     return {**statistics, "detection": _detection(rows), "uncertainty_ranking": _uncertainty_ranking(rows)}
 
 
@@ -99,10 +134,13 @@ def _statistics(values: Iterable[float]) -> dict[str, float | None]:
 
 def _detection(rows: Sequence[Row]) -> dict[str, float | None]:
     reference, detected, false = (sum(row[name] for row in rows) for name in DETECTION)
+    counts = count_scans(rows)
     return {
         "scans": len(rows),
         "sensitivity": detected / reference if reference else None,
         "false_positives_per_scan": false / len(rows) if rows else None,
+        **asdict(counts),
+        "share_found": counts.share_found,
     }
 
 
