@@ -76,7 +76,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 
 test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest bundle/dualtask research --doctest-modules
-	python -m pytest tests/bundle tests/research tests/benchmarks -n 2 --dist loadfile
+	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
@@ -110,7 +110,7 @@ pictures: $(VENV)/installed ## docs/images: what the method estimates, and its v
 	PYTHONPATH=bundle python benchmarks/method_pictures.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/pictures --case $(CASE) --output docs/images
 
-bench: $(VENV)/installed ## docs/performance.md: speed, side by side (QUICK=1: small scans, few repeats, under demo/)
+bench: $(VENV)/installed ## docs/reference/performance.md: speed, side by side (QUICK=1: small scans, few repeats, under demo/)
 	$(PERFORMANCE)/precision.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/precision.json
 	$(PERFORMANCE)/limit.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/limit.json
 	$(PERFORMANCE)/training_step.py $(if $(QUICK),--steps 1) --output $(FIGURES)/training_step.json
@@ -118,11 +118,11 @@ bench: $(VENV)/installed ## docs/performance.md: speed, side by side (QUICK=1: s
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),96 96 40,512 512 200) $(CONTEST) --output $(FIGURES)/inference.json
 	$(PERFORMANCE)/scaling.py $(if $(QUICK),--quick) --output $(FIGURES)/scaling.json
 	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
-	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs)/performance.md
+	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs/reference)/performance.md
 
-robustness: $(VENV)/installed ## docs/robustness.md and docs/load.md: damaged inputs, faults, load
+robustness: $(VENV)/installed ## docs/reference/robustness.md and docs/reference/load.md: damaged inputs, faults, load
 	PYTHONPATH=bundle:apps/dualtask:tests python -m battery
-	PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py --output docs/load.md
+	PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py --output docs/reference/load.md
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
