@@ -21,13 +21,17 @@ RUN := python -m monai.bundle run
 EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']"
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
+# SITE: what a file of configs/sites states of DATA, instead of what its dataset.json says.
+REAL := $(DEMO)/real/$(or $(SITE),scans)
+EVALUATE_REAL := $(EVALUATE) --dataset_dir $(if $(SITE),$(REAL),$(DATA)) --output_dir $(REAL)/masks
+
 # NNUNET: Python of an environment with nnunetv2, whose predictor then takes part.
 PERFORMANCE := PYTHONPATH=bundle:apps/dualtask:tests python benchmarks
 FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format manifest figures bench robustness check-site fetch-msd pictures
+.PHONY: help demo demo-real test lint format manifest figures bench robustness check-site fetch-msd pictures
 .PHONY: serve serve-dicomweb debian clean
 
 help: ## list the targets
@@ -73,6 +77,18 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
+
+demo-real: $(VENV)/installed ## inference, evaluation, HTML report of real scans (DATA=<folder>, SITE=btcv where it has no dataset.json)
+	@test -n "$(DATA)" || { echo "error: no scans are named: give DATA=<folder>, see docs/how-to/real-scans.md."; exit 1; }
+ifdef SITE
+	@$(MAKE) --no-print-directory check-site
+	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/$(SITE).json $(DATA) \
+		--checks_dir $(DEMO)/sites --output_dir $(REAL)
+endif
+	$(RUN) evaluating $(EVALUATE_REAL)
+	$(RUN) reporting $(EVALUATE_REAL)
+	@echo
+	@echo "Open $(REAL)/masks/report.html in a browser (not a medical device; it shows patients' scans)."
 
 test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest bundle/dualtask research --doctest-modules
