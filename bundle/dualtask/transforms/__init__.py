@@ -3,6 +3,7 @@
 from dualtask.transforms.annotated import AnnotatedStructures
 from dualtask.transforms.contrast_sites import ContrastSitesd
 from dualtask.transforms.downsample import Downsampled
+from dualtask.transforms.lesion_components import LesionComponentsd
 from dualtask.transforms.maps import LabelMapd, SplitMapsd
 from dualtask.transforms.scan_grid import BoxIntoScand, BoxToScanGridd
 from dualtask.transforms.signed_distance import SignedDistanced
@@ -15,6 +16,7 @@ __all__ = [
     "ContrastSitesd",
     "Downsampled",
     "LabelMapd",
+    "LesionComponentsd",
     "SignedDistanced",
     "SplitMapsd",
     "StructureMasksd",
