@@ -26,8 +26,8 @@ def fuse_heads(
 
     Args:
         outputs: [B, 4, ...] from :func:`dualtask.inferers.heads.head_outputs`.
-        sharpness: k of the smooth Heaviside step H of each structure, [2, 1, 1, 1].
-        truncation: truncation distance of each structure in mm, [2, 1, 1, 1].
+        sharpness: k of the smooth Heaviside step H of each structure, [1, 2, 1, 1, 1].
+        truncation: truncation distance of each structure in mm, [1, 2, 1, 1, 1].
         regression_share: share of H(r) in the probability, see ``dualtask.networks.fusion.FUSIONS``.
 
     Returns:
@@ -60,9 +60,10 @@ def scan_uncertainty(maps: torch.Tensor) -> dict[str, float]:
         STRUCTURES, maps[MAPS["probability"]], maps[MAPS["uncertainty"]], strict=True
     ):
         candidates = (probability > 0.5) | (uncertainty > 0.5)
-        apart = float(uncertainty[candidates].sum())
-        # Two soft masks p, q share sum(p + q) - sum |p - q|, which near 0 and 1 is twice the fused probability's sum.
-        seen = 2 * float(probability[candidates].sum())
+        apart = uncertainty[candidates]
+        # p + q of the two soft masks: twice the fused probability where they agree. A fusion of logits follows the
+        # surer of two that differ, but p + q stays between |p - q| and 2 - |p - q|.
+        seen = (2 * probability[candidates]).clamp(apart, 2 - apart)
         nothing_found = float(structure == "pancreas")
-        result[structure] = min(apart / seen, 1.0) if seen else nothing_found
+        result[structure] = float(apart.sum() / seen.sum()) if candidates.any() else nothing_found
     return result

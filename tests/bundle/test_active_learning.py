@@ -88,7 +88,7 @@ def test_combined_depends_on_the_order_of_the_uncertainties_alone():
 
 def test_embedding_is_the_mean_of_the_bottleneck_and_leaves_the_network_as_it_was():
     torch.manual_seed(0)
-    network = DualTaskNet(ResidualUNet(width=8), sharpness=15.0).eval()
+    network = DualTaskNet(ResidualUNet(width=8), sharpness=(10.0, 5.0)).eval()
     image = torch.rand(2, 1, 16, 16, 16)
     with torch.no_grad():
         with bottleneck_embeddings(network) as embeddings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from itertools import combinations
 
 import numpy as np
@@ -12,22 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from dualtask.distances.heaviside import per_structure
 from dualtask.inferers import CascadeInferer
 from dualtask.inferers.heads import head_outputs
 from dualtask.inferers.region import largest_component, region_of_interest
-from dualtask.maps import MAPS, scan_uncertainty
+from dualtask.maps import MAPS, fuse_heads, scan_uncertainty
 from dualtask.networks.heads import Heads
 from dualtask.transforms import Downsampled, LabelMapd, SplitMapsd
 from dualtask.transforms.downsample import downsample_image
 
 REGION = (16, 16, 8)
-TRUNCATION = 15.0
+TRUNCATION = (15.0, 7.5)
 
 
 class Threshold(nn.Module):
     """Stands for a trained network: organ above 0.5, lesion above 0.8. Records the sizes that it was asked for."""
 
-    sharpness = 15.0
+    sharpness = per_structure((20.0, 15.0))
     regression_share = 0.5
 
     def __init__(self) -> None:
@@ -40,7 +42,7 @@ class Threshold(nn.Module):
 
     @staticmethod
     def answer(masks: torch.Tensor) -> Heads:
-        return Heads(40 * (masks - 0.5), 1 - 2 * masks, masks.new_zeros(1), masks.new_zeros(1))
+        return Heads(40 * (masks - 0.5), 1 - 2 * masks, masks.new_zeros(1))
 
 
 def scan() -> torch.Tensor:
@@ -59,7 +61,7 @@ def test_the_maps_equal_the_network_on_the_whole_scan_when_the_organ_lies_in_the
     result = cascade()(scan(), network)
     masks = torch.cat([scan() > 0.5, scan() > 0.8], dim=1).float()
     torch.testing.assert_close(result[:, MAPS["probability"]], masks, atol=1e-5, rtol=0)
-    torch.testing.assert_close(result[:, MAPS["distance"]], TRUNCATION * (1 - 2 * masks))
+    torch.testing.assert_close(result[:, MAPS["distance"]], per_structure(TRUNCATION) * (1 - 2 * masks))
     assert result[:, MAPS["uncertainty"]].max() < 1e-5
     assert all(np.prod(size) < scan().numel() / 3 for size in network.sizes)
 
@@ -68,7 +70,7 @@ def test_outside_the_region_everything_is_background():
     image = scan()
     image[..., 36:40, 30:34, 18:21] = 0.9
     result = cascade()(image, Threshold())
-    assert result[0, :, 38, 32, 19].tolist() == [0, 0, TRUNCATION, TRUNCATION, 0, 0]
+    assert result[0, :, 38, 32, 19].tolist() == [0, 0, *TRUNCATION, 0, 0]
 
 
 def test_without_an_organ_it_slides_over_the_whole_scan_and_warns(caplog):
@@ -104,7 +106,7 @@ def test_where_the_two_heads_disagree_the_uncertainty_is_their_difference_and_th
             return heads._replace(distance=torch.where(image.repeat(1, 2, 1, 1, 1) > 0.8, 0.0, heads.distance))
 
     lesion = (0, slice(None), 13, 13, 9)
-    for fusion, probability in {None: 0.75, "classification": 1.0, "regression": 0.5}.items():
+    for fusion, probability in {None: 1 / (1 + math.exp(-20 / 2)), "classification": 1.0, "regression": 0.5}.items():
         maps = cascade(fusion=fusion)(scan(), Undecided())[lesion]
         torch.testing.assert_close(maps[MAPS["probability"]], torch.full((2,), probability), atol=1e-5, rtol=0)
         torch.testing.assert_close(maps[MAPS["uncertainty"]], torch.full((2,), 0.5), atol=1e-5, rtol=0)
@@ -124,11 +126,35 @@ def test_averaging_over_all_flips_makes_the_answer_equivariant_to_flips():
     assert not torch.allclose(head_outputs(image, network), head_outputs(image.flip(2), network).flip(2))
 
 
-def test_the_uncertainty_of_a_scan_is_the_mean_over_the_voxels_in_question():
+def lesion_uncertainty(logits: float, distance: float) -> float:
+    """Uncertainty of a scan in whose organ the heads say this of a lesion of eight voxels."""
+    outputs = torch.tensor([20.0, -20.0, -1.0, 1.0])[:, None, None, None].repeat(1, 6, 6, 6)
+    outputs[1, 2:4, 2:4, 2:4], outputs[3, 2:4, 2:4, 2:4] = logits, distance
+    maps = fuse_heads(outputs[None], per_structure((10.0, 5.0)), per_structure(TRUNCATION), 0.5)
+    return scan_uncertainty(maps[0])["lesion"]
+
+
+@pytest.mark.parametrize(("logits", "distance"), [(20.0, 1.0), (3.0, 1.0), (-20.0, -1.0), (-4.0, -1.0)])
+def test_a_scan_whose_lesion_one_head_alone_sees_is_uncertain_however_sure_the_head_is(logits, distance):
+    assert lesion_uncertainty(logits, distance) > 0.9
+
+
+@pytest.mark.parametrize(("logits", "distance"), [(20.0, -1.0), (5.0, -1.0), (3.0, -0.6)])
+def test_a_scan_whose_lesion_both_heads_see_is_certain(logits, distance):
+    assert lesion_uncertainty(logits, distance) < 0.1
+
+
+def test_a_scan_whose_lesion_no_head_sees_is_certain():
+    assert lesion_uncertainty(-20.0, 1.0) == 0
+
+
+def test_the_uncertainty_of_a_scan_is_what_one_task_alone_sees_in_all_that_either_sees():
     maps = torch.zeros(6, 4, 4, 4)
-    maps[0, 0, 0], maps[4, 0, 0, :2] = 0.9, 0.4
-    maps[0, 1, 0, 0], maps[4, 1, 0, 0] = 0.4, 0.8
-    assert scan_uncertainty(maps)["pancreas"] == pytest.approx((2 * 0.4 + 0.8) / 5)
+    # Seen by both, 0.9 each; and seen by one alone. The rest of the scan is out of the question.
+    maps[0, 0, 0] = 0.9
+    maps[0, 1, 0, 0], maps[4, 1, 0, 0] = 0.5, 1.0
+    maps[4, 3] = 0.01
+    assert scan_uncertainty(maps)["pancreas"] == pytest.approx(1 / (4 * 1.8 + 1))
 
 
 def test_a_scan_without_pancreas_is_uncertain_and_one_without_lesion_is_not():
@@ -180,10 +206,15 @@ def test_downsampling_takes_block_means_and_the_most_frequent_label():
     label[0, :2, :2, :2] = 1
     label[0, 0, :2, :2] = 2
     label[0, 1, 0, 0] = 2
-    result = Downsampled(keys="image", label_key="label", factor=2)({"image": image, "label": label})
+    known = torch.ones_like(image)
+    known[0, 2, 2, 2] = 0
+    data = {"image": image, "label": label, "known": known}
+    result = Downsampled(keys="image", label_key="label", factor=2)(data)
     assert result["image"][0, 0, 0, 0] == pytest.approx(image[0, :2, :2, :2].mean().item())
     assert result["label"][0, 0, 0, 0] == 2
     assert result["label"].sum() == 2
+    # A block of which one voxel is not known is not known.
+    assert result["known"].sum() == 7 and result["known"][0, 1, 1, 1] == 0
 
 
 def test_odd_sides_are_completed_by_the_edge():

@@ -9,11 +9,12 @@ import torch
 from monai.networks.nets import DynUNet, SegResNet
 from torch import nn
 
+from dualtask.distances.heaviside import per_structure
 from dualtask.networks import DualTaskNet, DynUNetBackbone, ResidualUNet, SegResNetBackbone
-from dualtask.networks.fusion import memberships, nested
+from dualtask.networks.fusion import fused, memberships, nested
 from dualtask.networks.weight_standardisation import standardise
 
-SHARPNESS = 15.0
+SHARPNESS = (10.0, 5.0)
 
 
 def net(width: int = 8, weight_standardisation: bool = True) -> DualTaskNet:
@@ -34,7 +35,6 @@ def test_any_size_of_image_gives_outputs_of_that_size(shape, backbone):
     heads = model.heads(image)
     assert heads.logits.shape == heads.distance.shape == (2, 2, *shape)
     assert heads.embedding.shape == (2, 32, *(-(-side // 8) for side in shape))
-    assert heads.presence.shape == (2, shape[2])
     assert model(image).shape == (2, 3, *shape)
 
 
@@ -113,7 +113,7 @@ def test_a_training_checkpoint_folds_exactly_into_the_plain_network_and_back():
     torch.testing.assert_close(again(image), trained(image), rtol=0, atol=1e-5)
 
 
-def test_at_initialisation_no_output_is_saturated():
+def test_a_fresh_network_puts_every_voxel_near_the_surface():
     heads = net(width=16).heads(torch.rand(1, 1, 32, 32, 32))
     assert heads.distance.abs().max() < 0.1
     assert heads.logits.abs().max() < 10
@@ -148,15 +148,42 @@ def test_what_is_lesion_is_organ_unless_the_organ_is_excluded():
     torch.testing.assert_close(nested(masks), torch.tensor([[0.7, 0.8, 0.05], [0.7, 0.3, 0.0]])[None])
 
 
-@pytest.mark.parametrize(("fusion", "probability"), [("classification", 0.0), ("mean", 0.5), ("regression", 1.0)])
-def test_the_fusion_mixes_the_two_heads_as_asked(fusion, probability):
-    model = DualTaskNet(ResidualUNet(width=8), SHARPNESS, fusion)
-    for head in (model.classification, model.regression):
+def constant(model: DualTaskNet, logits: float, distance: float) -> DualTaskNet:
+    """The network with heads that say one thing everywhere."""
+    for head, value in ((model.classification, logits), (model.regression, distance)):
         nn.init.zeros_(head.weight)
-        nn.init.constant_(head.bias, -20.0)
-    # Classification says "certainly outside", regression says "deep inside".
+        nn.init.constant_(head.bias, value)
+    return model
+
+
+@pytest.mark.parametrize(("fusion", "share"), [("classification", 0.0), ("mean", 0.5), ("regression", 1.0)])
+def test_the_fusion_is_the_mean_of_the_logits_of_the_two_heads(fusion, share):
+    model = constant(DualTaskNet(ResidualUNet(width=8), SHARPNESS, fusion), logits=-3.0, distance=-0.5)
     background = model(torch.rand(1, 1, 8, 8, 8))[:, 0]
-    torch.testing.assert_close(background, torch.full((1, 8, 8, 8), 1 - probability), atol=1e-3, rtol=0)
+    logits = (1 - share) * -3.0 + share * 0.5 * SHARPNESS[0]
+    torch.testing.assert_close(background, torch.full((1, 8, 8, 8), 1 / (1 + math.exp(logits))))
+
+
+def test_a_distance_beyond_the_truncation_weighs_no_more_in_the_fusion_than_the_truncation():
+    logits = torch.tensor([1.0, -2.0])[None, :, None, None, None]
+    at_the_cut, beyond = (
+        fused(logits, torch.full_like(logits, distance), per_structure(SHARPNESS), 0.5) for distance in (1.0, 40.0)
+    )
+    assert torch.equal(beyond, at_the_cut)
+    torch.testing.assert_close(beyond.flatten(), torch.sigmoid(torch.tensor([(1 - 10) / 2, (-2 - 5) / 2])))
+
+
+@pytest.mark.parametrize(("bounded", "distance"), [(False, 5.0), (True, math.tanh(5.0))])
+def test_the_regression_head_is_linear_and_ends_in_tanh_as_published_when_asked(bounded, distance):
+    model = constant(DualTaskNet(ResidualUNet(width=8), SHARPNESS, bounded=bounded), logits=0.0, distance=5.0)
+    heads = model.heads(torch.rand(1, 1, 8, 8, 8))
+    torch.testing.assert_close(heads.distance, torch.full((1, 2, 8, 8, 8), distance))
+
+
+def test_distances_stay_in_single_precision_under_autocast():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        heads = net().heads(torch.rand(1, 1, 8, 8, 8))
+    assert heads.distance.dtype == torch.float32
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")

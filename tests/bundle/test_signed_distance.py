@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from dualtask.distances import signed_distance
-from dualtask.distances.heaviside import smooth_heaviside
+from dualtask.distances import HardStep, SmoothHeaviside, signed_distance
+from dualtask.losses import DistanceToMask, Targets
+from dualtask.networks.heads import Heads
 from dualtask.transforms import SignedDistanced
 
 SPACING = (0.8, 1.1, 2.5)
@@ -114,42 +115,61 @@ def test_a_mask_without_a_surface_is_far_away_everywhere(fill, expected):
 
 def test_the_transform_adds_the_distance_of_every_structure_in_units_of_the_truncation():
     masks = torch.zeros(2, 12, 12, 12)
-    masks[0, 3:9, 3:9, 3:9] = 1
-    sample = SignedDistanced(keys="label", spacing=SPACING, truncation=15.0)({"label": masks})
-    distance = sample["label_distance"]
+    masks[0, 2:10, 2:10, 2:10] = 1
+    masks[1, 3:6, 3:6, 3:6] = 1
+    limits = (15.0, 7.5)
+    distance = SignedDistanced(keys="label", spacing=SPACING, truncation=limits)({"label": masks})["label_distance"]
     assert distance.shape == masks.shape
     assert distance.dtype == torch.float32
-    assert torch.all(distance[1] == 1)
-    np.testing.assert_allclose(distance[0], signed_distance(masks[0].numpy(), SPACING, 15.0) / 15.0, atol=1e-6)
+    for found, mask, limit in zip(distance, masks, limits, strict=True):
+        np.testing.assert_allclose(found, signed_distance(mask.numpy(), SPACING, limit) / limit, atol=1e-6)
 
 
-def shifted_sphere_loss(shift: torch.Tensor, sharpness: float) -> torch.Tensor:
-    """Dice loss of H(distance of a shifted sphere) against H(distance of the sphere at the origin); T = 15 mm."""
+def test_a_structure_that_is_not_there_is_far_away_in_units_of_its_own_truncation():
+    masks = torch.zeros(2, 8, 8, 8)
+    sample = SignedDistanced(keys="label", spacing=SPACING, truncation=(15.0, 7.5))({"label": masks})
+    assert torch.all(sample["label_distance"] == 1)
+
+
+def shifted_sphere_loss(shift: torch.Tensor) -> torch.Tensor:
+    """Loss of the exact distance of a shifted sphere against that of the sphere at the origin; T = 15 mm."""
     axis = torch.arange(-30.0, 31.0)
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
 
-    def mask(offset: torch.Tensor | float) -> torch.Tensor:
-        distance = torch.sqrt((x - offset) ** 2 + y**2 + z**2 + 1e-6) - 12.0
-        return smooth_heaviside((distance / 15.0).clamp(-1, 1), sharpness)
+    def distance(offset: torch.Tensor | float) -> torch.Tensor:
+        from_surface = torch.sqrt((x - offset) ** 2 + y**2 + z**2 + 1e-6) - 12.0
+        return (from_surface / 15.0).expand(1, 2, -1, -1, -1)
 
-    estimate, target = mask(shift), mask(0.0)
-    return 1 - 2 * (estimate * target).sum() / (estimate.square().sum() + target.square().sum())
+    truth = distance(0.0).clamp(-1, 1)
+    everywhere = torch.ones(1, 1, *axis.shape * 3)
+    targets = Targets((truth < 0).float(), truth, torch.zeros(0), torch.ones(1, 2), everywhere)
+    estimate = distance(shift)
+    return DistanceToMask(SmoothHeaviside((10.0, 10.0)))(Heads(estimate, estimate, estimate), targets)
 
 
 @pytest.mark.parametrize("shift", [1.0, 2.0, 4.0, 8.0])
 def test_distance_to_mask_has_a_gradient_that_moves_a_displaced_sphere_back(shift):
     position = torch.tensor(shift, requires_grad=True)
-    shifted_sphere_loss(position, sharpness=15.0).backward()
+    shifted_sphere_loss(position).backward()
     step = 0.25
-    difference = (
-        shifted_sphere_loss(torch.tensor(shift + step), 15.0) - shifted_sphere_loss(torch.tensor(shift - step), 15.0)
-    ) / (2 * step)
+    ahead, behind = (shifted_sphere_loss(torch.tensor(shift + side)) for side in (step, -step))
+    difference = (ahead - behind) / (2 * step)
     assert position.grad > 0.01
     assert position.grad == pytest.approx(difference.item(), rel=0.05)
 
 
 def test_a_hard_threshold_would_have_no_gradient():
-    distance = torch.linspace(-1, 1, 9, requires_grad=True)
-    assert not (distance < 0).float().requires_grad
-    assert torch.autograd.grad(smooth_heaviside(distance, 15.0).sum(), distance)[0].abs().min() > 0
-    assert torch.autograd.gradcheck(lambda d: smooth_heaviside(d, 15.0), distance.detach().double().requires_grad_())
+    step = SmoothHeaviside((10.0, 5.0))
+    distance = torch.linspace(-1, 1, 9).expand(2, 1, 1, 9).clone().requires_grad_()
+    assert not HardStep()(distance).requires_grad
+    assert torch.autograd.grad(step(distance).sum(), distance)[0].abs().min() > 0
+    assert torch.autograd.gradcheck(step, distance.detach().double().requires_grad_())
+
+
+def test_the_smooth_step_has_its_width_in_mm_whatever_the_truncation():
+    width = 1.5
+    mm = torch.linspace(-5, 5, 11).expand(2, 1, 1, 11)
+    limits = torch.tensor([15.0, 7.5])[:, None, None, None]
+    organ, lesion = SmoothHeaviside([15.0 / width, 7.5 / width])(mm / limits)
+    torch.testing.assert_close(organ, lesion)
+    torch.testing.assert_close(organ, torch.sigmoid(-mm[0] / width))

@@ -22,8 +22,11 @@ def step_logits(distance: torch.Tensor, sharpness: torch.Tensor) -> torch.Tensor
 
 
 def per_structure(values: Sequence[float]) -> torch.Tensor:
-    """Numbers, one a structure, in the shape [S, 1, 1, 1] that meets maps [B, S, X, Y, Z]."""
-    return torch.tensor([float(value) for value in values])[:, None, None, None]
+    """Numbers, one a structure, in the shape [1, S, 1, 1, 1] that meets maps [B, S, X, Y, Z].
+
+    Five axes, because a module with a buffer of four cannot be moved to the memory format channels_last_3d.
+    """
+    return torch.tensor([float(value) for value in values])[None, :, None, None, None]
 
 
 class SmoothHeaviside(nn.Module):
