@@ -11,8 +11,8 @@ from skimage.segmentation import find_boundaries
 from skimage.transform import resize
 
 from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.overlays import WINDOW_HU
 
-_WINDOW_HU = (-160.0, 240.0)
 _MM_PER_PIXEL = 2.0
 _PLANES = ((2, 0, 1), (1, 0, 2))
 """Axial and coronal: the axis (of R, A, S) across the plane, along the picture and up the picture."""
@@ -53,7 +53,7 @@ def _draw(
     # The picture runs from the patient's right to the left and from the head or front down.
     plane = np.take(scan, point[across], axis=across).T[::-1, ::-1]
     size = [max(round(plane.shape[n] * spacing[axis] / _MM_PER_PIXEL), 1) for n, axis in enumerate((up, along))]
-    low, high = _WINDOW_HU
+    low, high = WINDOW_HU
     grey = resize(np.clip((plane - low) / (high - low), 0, 1), size, order=1, anti_aliasing=True)
     picture = np.repeat(grey[..., None], 3, axis=2)
     if label is not None:
