@@ -107,7 +107,7 @@ format: $(VENV)/installed ## repair style
 manifest: $(VENV)/installed ## bundle/manifest.sha256, after a change of the bundle's files
 	PYTHONPATH=bundle:apps/dualtask python -m lib.manifest bundle
 
-figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
+figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the README: held-out synthetic scans of every site
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
