@@ -28,7 +28,7 @@ CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format manifest figures bench robustness check-site fetch-msd pictures
-.PHONY: serve serve-dicomweb debian clean
+.PHONY: serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -75,7 +75,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 test: $(VENV)/installed debian lint ## lint and all tests
-	python -m pytest tests/bundle tests/benchmarks -n 2 --dist loadfile
+	python -m pytest tests/bundle tests/benchmarks tests/model_zoo -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
@@ -88,6 +88,9 @@ format: $(VENV)/installed ## repair style
 
 manifest: $(VENV)/installed ## bundle/manifest.sha256, after a change of the bundle's files
 	PYTHONPATH=bundle:apps/dualtask python -m lib.manifest bundle
+
+zoo: $(VENV)/installed ## the folder to submit to MONAI's Model Zoo in demo/model_zoo, and what is left to do
+	PYTHONPATH=bundle python -m model_zoo --output $(DEMO)/model_zoo
 
 figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
