@@ -32,7 +32,7 @@ CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real test lint format manifest figures bench robustness check-site fetch-msd pictures
-.PHONY: serve serve-dicomweb debian clean
+.PHONY: serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -92,7 +92,7 @@ endif
 
 test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest bundle/dualtask research --doctest-modules
-	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks -n 2 --dist loadfile
+	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks tests/model_zoo -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
@@ -106,6 +106,9 @@ format: $(VENV)/installed ## repair style
 
 manifest: $(VENV)/installed ## bundle/manifest.sha256, after a change of the bundle's files
 	PYTHONPATH=bundle:apps/dualtask python -m lib.manifest bundle
+
+zoo: $(VENV)/installed ## the folder to submit to MONAI's Model Zoo in demo/model_zoo, and what is left to do
+	PYTHONPATH=bundle python -m model_zoo --output $(DEMO)/model_zoo
 
 figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the README: held-out synthetic scans of every site
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
