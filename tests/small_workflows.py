@@ -22,12 +22,16 @@ SMALL_GRID = {
 """The ``image_format`` of the metadata, so coarse that an epoch takes a second."""
 
 
+def write_two_sites(folder: Path, cases_per_site: int) -> Path:
+    """Synthetic cases of two sites on a coarse matrix."""
+    write_decathlon(folder, [SITES["coastal"], SITES["valley"]], cases_per_site, seed=3, matrix=72)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory) -> Path:
-    """Two synthetic cases of each of two sites on a coarse matrix."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    write_decathlon(folder, [SITES["coastal"], SITES["valley"]], cases_per_site=2, seed=3, matrix=72)
-    return folder
+    """Two cases of each site."""
+    return write_two_sites(tmp_path_factory.mktemp("synthetic"), 2)
 
 
 @pytest.fixture

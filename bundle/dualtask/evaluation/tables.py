@@ -34,7 +34,7 @@ def write_scores(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0] if rows else (*_NAMES, *METRICS))
+            writer = csv.DictWriter(file, rows[0] if rows else (*_NAMES, *METRICS), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 

@@ -17,7 +17,9 @@ from nibabel.affines import voxel_sizes
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.pictures import Picture, embed
 
-_WINDOW_HU = (-160, 240)
+WINDOW_HU = (-160, 240)
+"""What is shown black and white."""
+
 _FIELD_MM = 200.0
 _SCALE_BAR_MM = 50.0
 _SIDE_INCHES, _DPI = 4.0, 120
@@ -101,7 +103,7 @@ def _draw(
     step = spacing[[view.horizontal, view.vertical]]
     columns, rows = (np.arange(-1, side + 1) * mm for side, mm in zip(hu.T.shape, step, strict=True))
     edges = (-step[0] / 2, columns[-1] - step[0] / 2, -step[1] / 2, rows[-1] - step[1] / 2)
-    low, high = _WINDOW_HU
+    low, high = WINDOW_HU
     axes.imshow(hu, cmap="gray", vmin=low, vmax=high, origin="lower", extent=edges, interpolation="bilinear")
     fill = np.zeros((*found.shape, 4))
     fill[found == 1] = to_rgba(STRUCTURE_COLOURS["pancreas"], _FILL_OPACITY)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,12 +21,15 @@ from dualtask.report.rendering import number, render_page
 from dualtask.scans import decathlon_datalist
 from dualtask.scans.reading import read_volume
 from dualtask.structures import STRUCTURES
+from dualtask_research.command_lines import report_parser
 from dualtask_research.report.study_plots import draw_box_plots, draw_risk_coverage
 from dualtask_research.report.study_tables import (
     Rows,
     Table,
     compare_dice,
     comparison_table,
+    introduction,
+    read_cases,
     score_table,
     site_table,
     trust_table,
@@ -73,10 +74,7 @@ def write_study_report(
     Raises:
         InputError: the table is absent or lacks the reference variant, or a scan or mask is refused.
     """
-    if not cases.is_file():
-        raise InputError(f"{cases} does not exist: run the study first.")
-    with cases.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_cases(cases)
     variants = [variant for variant in study.variants if any(row["variant"] == variant.name for row in rows)]
     by_name = {variant.name: variant for variant in variants}
     if reference not in by_name:
@@ -173,9 +171,7 @@ def provenance_of(study: str, records: Sequence[Mapping[str, Any]]) -> dict[str,
 def _markdown(
     study: Study, structures: Mapping[str, StructureReport], provenance: Mapping[str, str], synthetic: bool
 ) -> str:
-    lines = [study.description, ""]
-    if synthetic:
-        lines += ["**Synthetic scans; no statement about patients.**", ""]
+    lines = introduction(study.description, synthetic)
     for structure, report in structures.items():
         lines += [f"### {structure.capitalize()}", "", *(f"- {sentence}" for sentence in report.verdicts), ""]
         for table in report.tables:
@@ -186,13 +182,9 @@ def _markdown(
 
 def main() -> None:
     """Write the report of a study."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask_research.report.study", description=__doc__)
-    parser.add_argument("study", type=Path, help="the JSON file of configs/studies")
-    parser.add_argument("--cases", type=Path, required=True, help="cases.csv that the study wrote")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    parser = report_parser("dualtask_research.report.study", __doc__, "configs/studies")
     parser.add_argument("--reference", default="full", help="variant that the others are compared with")
     parser.add_argument("--dataset_dir", type=Path, help="folder of the scans, to show the worst, median and best case")
-    parser.add_argument("--synthetic", action="store_true", help="the scans are computed")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     write_study_report(

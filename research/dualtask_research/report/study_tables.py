@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from dualtask.errors import InputError
 from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.selective import RiskCoverage, rank_correlation, risk_coverage
 from dualtask.report.rendering import number
@@ -29,6 +32,23 @@ class Table:
         """Lines of the table in Markdown."""
         lines = [f"{self.title}:", "", f"| {' | '.join(self.header)} |", "|---" * len(self.header) + "|"]
         return [*lines, *(f"| {' | '.join(row)} |" for row in self.rows), ""]
+
+
+def read_cases(cases: Path) -> Rows:
+    """Read ``cases.csv`` of a study.
+
+    Raises:
+        InputError: it is absent.
+    """
+    if not cases.is_file():
+        raise InputError(f"{cases} does not exist: run the study first.")
+    with cases.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def introduction(description: str, synthetic: bool) -> list[str]:
+    """First lines of a study's tables in Markdown, which say where the scans are computed."""
+    return [description, "", *(["**Synthetic scans; no statement about patients.**", ""] if synthetic else [])]
 
 
 def with_reference(rows: Rows) -> Rows:
