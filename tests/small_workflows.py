@@ -12,6 +12,15 @@ from monai.bundle import ConfigWorkflow
 from dualtask.phantom.decathlon import write_decathlon
 from dualtask.phantom.sites import SITES
 
+SMALL_GRID = {
+    "spacing": [5.0, 5.0, 6.0],
+    "hu_window": [-100, 240],
+    "spatial_shape": [32, 24, 16],
+    "localiser_factor": 2,
+    "localiser_shape": [32, 24, 16],
+}
+"""The ``image_format`` of the metadata, so coarse that an epoch takes a second."""
+
 
 def write_two_sites(folder: Path, cases_per_site: int) -> Path:
     """Synthetic cases of two sites on a coarse matrix."""
