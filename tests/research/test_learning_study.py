@@ -19,10 +19,9 @@ from dualtask_research.active_learning import study as module
 from dualtask_research.active_learning.study import Annotation, read_learning_study, run_learning_study
 from dualtask_research.report.learning import main, verdict
 from dualtask_research.statistics import Comparison, Interval
-from small_workflows import write_two_sites
+from small_workflows import SMALL_GRID, write_two_sites
 
 BACKBONE = {"_target_": "dualtask.networks.DynUNetBackbone", "width": 8}
-GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +33,7 @@ def pool_dataset(tmp_path_factory) -> Path:
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     def study(**changes: Any) -> Path:
-        (tmp_path / "grid.json").write_text(json.dumps({"image_format": GRID}))
+        (tmp_path / "grid.json").write_text(json.dumps({"image_format": SMALL_GRID}))
         training = {"network_def#backbone": BACKBONE, "train#dataloader#num_workers": 0}
         content = {
             "description": "Two scans of each of two sites.",

@@ -24,6 +24,7 @@ from dualtask_research.studies import plan_runs, processes, read_study, runner
 from dualtask_research.studies.__main__ import main
 from dualtask_research.studies.runner import collect, commands, is_done, run_study
 from dualtask_research.studies.tracking import track
+from small_workflows import SMALL_GRID
 
 STUDIES = Path(__file__).parents[2] / "configs" / "studies"
 STUDY_NAMES = sorted(path.stem for path in STUDIES.glob("*.json") if "variants" in json.loads(path.read_text()))
@@ -236,7 +237,7 @@ def test_a_run_that_is_made_again_replaces_its_record(write, tmp_path):
 def test_the_command_runs_a_whole_study_and_then_finds_it_done(
     write, small_dataset, tmp_path, bundle_root, monkeypatch, capsys
 ):
-    grid = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
+    grid = SMALL_GRID
     (tmp_path / "grid.json").write_text(json.dumps({"image_format": grid}))
     study = write(overlays=["grid.json"], variants={"full": {}})
     command = ["studies", str(study), "--dataset_dir", str(small_dataset), "--output_dir", str(tmp_path / "out")]
