@@ -15,6 +15,7 @@ import SimpleITK
 from monai.data import load_decathlon_datalist
 from scipy import ndimage
 
+from dualtask.phantom import synthetic_dataset
 from dualtask.phantom.acquisition import scan_patient
 from dualtask.phantom.anatomy import Patient
 from dualtask.phantom.decathlon import write_decathlon
@@ -337,3 +338,16 @@ def test_command_line_refuses_impossible_numbers_in_one_sentence(tmp_path, wrong
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_the_default_data_is_written_once_and_said_so(tmp_path, monkeypatch, capsys):
+    small = functools.partial(generate_case, matrix=MATRIX)
+    monkeypatch.setattr(
+        "dualtask.phantom.decathlon.generate_case", lambda site, seed, number, _: small(site, seed, number)
+    )
+    assert synthetic_dataset(str(tmp_path), cases_per_site=1) == str(tmp_path)
+    cases = load_decathlon_datalist(tmp_path / "dataset.json", data_list_key="training")
+    assert sorted(case["site"] for case in cases) == sorted(SITES)
+    assert "synthetic scan coastal_000 written" in capsys.readouterr().out
+    synthetic_dataset(str(tmp_path), cases_per_site=1)
+    assert capsys.readouterr().out == ""
