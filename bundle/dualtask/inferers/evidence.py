@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 EVIDENCE = "evidence"
-"""Under this name it travels in the ``meta`` of the maps, as text: MONAI takes the meta data of a batch apart, and leaves
+"""Under this name it travels in the ``meta`` of the maps, as text: MONAI takes meta data of a batch apart, and leaves
 only numbers and text as they are."""
 
 
