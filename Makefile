@@ -21,14 +21,18 @@ RUN := python -m monai.bundle run
 EVALUATE := --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json']"
 EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/masks
 
+# SITE: what a file of configs/sites states of DATA, instead of what its dataset.json says.
+REAL := $(DEMO)/real/$(or $(SITE),scans)
+EVALUATE_REAL := $(EVALUATE) --dataset_dir $(if $(SITE),$(REAL),$(DATA)) --output_dir $(REAL)/masks
+
 # NNUNET: Python of an environment with nnunetv2, whose predictor then takes part.
 PERFORMANCE := PYTHONPATH=bundle:apps/dualtask:tests python benchmarks
 FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format manifest figures bench robustness check-site fetch-msd pictures
-.PHONY: serve serve-dicomweb debian clean
+.PHONY: help demo demo-real test lint format manifest figures bench robustness check-site fetch-msd pictures
+.PHONY: serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -74,9 +78,21 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
+demo-real: $(VENV)/installed ## inference, evaluation, HTML report of real scans (DATA=<folder>, SITE=btcv where it has no dataset.json)
+	@test -n "$(DATA)" || { echo "error: no scans are named: give DATA=<folder>, see docs/how-to/real-scans.md."; exit 1; }
+ifdef SITE
+	@$(MAKE) --no-print-directory check-site
+	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/$(SITE).json $(DATA) \
+		--checks_dir $(DEMO)/sites --output_dir $(REAL)
+endif
+	$(RUN) evaluating $(EVALUATE_REAL)
+	$(RUN) reporting $(EVALUATE_REAL)
+	@echo
+	@echo "Open $(REAL)/masks/report.html in a browser (not a medical device; it shows patients' scans)."
+
 test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest bundle/dualtask research --doctest-modules
-	python -m pytest tests/bundle tests/research tests/benchmarks -n 2 --dist loadfile
+	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks tests/model_zoo -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
 lint: $(VENV)/installed ## style and static checks
@@ -91,7 +107,10 @@ format: $(VENV)/installed ## repair style
 manifest: $(VENV)/installed ## bundle/manifest.sha256, after a change of the bundle's files
 	PYTHONPATH=bundle:apps/dualtask python -m lib.manifest bundle
 
-figures: $(VENV)/installed ## the README's table and picture: held-out synthetic scans of every site
+zoo: $(VENV)/installed ## the folder to submit to MONAI's Model Zoo in demo/model_zoo, and what is left to do
+	PYTHONPATH=bundle python -m model_zoo --output $(DEMO)/model_zoo
+
+figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the README: held-out synthetic scans of every site
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
@@ -110,7 +129,7 @@ pictures: $(VENV)/installed ## docs/images: what the method estimates, and its v
 	PYTHONPATH=bundle python benchmarks/method_pictures.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/pictures --case $(CASE) --output docs/images
 
-bench: $(VENV)/installed ## docs/performance.md: speed, side by side (QUICK=1: small scans, few repeats, under demo/)
+bench: $(VENV)/installed ## docs/reference/performance.md: speed, side by side (QUICK=1: small scans, few repeats, under demo/)
 	$(PERFORMANCE)/precision.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/precision.json
 	$(PERFORMANCE)/limit.py $(if $(QUICK),--repeats 1) --output $(FIGURES)/limit.json
 	$(PERFORMANCE)/training_step.py $(if $(QUICK),--steps 1) --output $(FIGURES)/training_step.json
@@ -118,11 +137,11 @@ bench: $(VENV)/installed ## docs/performance.md: speed, side by side (QUICK=1: s
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),96 96 40,512 512 200) $(CONTEST) --output $(FIGURES)/inference.json
 	$(PERFORMANCE)/scaling.py $(if $(QUICK),--quick) --output $(FIGURES)/scaling.json
 	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
-	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs)/performance.md
+	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs/reference)/performance.md
 
-robustness: $(VENV)/installed ## docs/robustness.md and docs/load.md: damaged inputs, faults, load
+robustness: $(VENV)/installed ## docs/reference/robustness.md and docs/reference/load.md: damaged inputs, faults, load
 	PYTHONPATH=bundle:apps/dualtask:tests python -m battery
-	PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py --output docs/load.md
+	PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py --output docs/reference/load.md
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json

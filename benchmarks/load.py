@@ -1,6 +1,6 @@
 """Eight annotators at one server: how often it errs, how long it takes, whether its memory grows.
 
-    PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py [--minutes 3] [--output docs/load.md]
+    PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py [--minutes 3] [--output docs/reference/load.md]
 
 Each annotator does what a viewer does, again and again without a pause: ask for the next study, fetch it, have it
 segmented, save the label, look at the lists. Eight requests without a pause stand for the minutes that a person takes

@@ -1,6 +1,6 @@
-"""docs/performance.md from the figures that the benchmarks left: targets, tables, a picture.
+"""docs/reference/performance.md from the figures that the benchmarks left: targets, tables, a picture.
 
-PYTHONPATH=bundle python benchmarks/performance_page.py docs/results/performance docs/performance.md
+PYTHONPATH=bundle python benchmarks/performance_page.py docs/results/performance docs/reference/performance.md
 """
 
 from __future__ import annotations

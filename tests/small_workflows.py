@@ -12,13 +12,27 @@ from monai.bundle import ConfigWorkflow
 from dualtask.phantom.decathlon import write_decathlon
 from dualtask.phantom.sites import SITES
 
+SMALL_GRID = {
+    "spacing": [5.0, 5.0, 6.0],
+    "hu_window": [-100, 240],
+    "spatial_shape": [32, 24, 16],
+    "localiser_factor": 2,
+    "localiser_shape": [32, 24, 16],
+    "mirrored_axes": [0],
+}
+"""The ``image_format`` of the metadata, so coarse that an epoch takes a second."""
+
+
+def write_two_sites(folder: Path, cases_per_site: int) -> Path:
+    """Synthetic cases of two sites on a coarse matrix."""
+    write_decathlon(folder, [SITES["coastal"], SITES["valley"]], cases_per_site, seed=3, matrix=72)
+    return folder
+
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory) -> Path:
-    """Two synthetic cases of each of two sites on a coarse matrix."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    write_decathlon(folder, [SITES["coastal"], SITES["valley"]], cases_per_site=2, seed=3, matrix=72)
-    return folder
+    """Two cases of each site."""
+    return write_two_sites(tmp_path_factory.mktemp("synthetic"), 2)
 
 
 @pytest.fixture

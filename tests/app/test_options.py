@@ -12,7 +12,7 @@ from lib.options import PANEL, SegmentationOptions
 
 @pytest.fixture
 def cascade() -> CascadeInferer:
-    return CascadeInferer(localiser=None, factor=3, region_size=(8, 8, 8), truncation=15.0)
+    return CascadeInferer(localiser=None, factor=3, region_size=(8, 8, 8), truncation=[15.0, 7.5], flips=[[0]])
 
 
 def test_untouched_panel_means_the_bundles_own_cascade(cascade):
@@ -23,9 +23,9 @@ def test_untouched_panel_means_the_bundles_own_cascade(cascade):
 
 def test_options_of_one_request_leave_the_next_as_it_was(cascade):
     before = dict(vars(cascade))
-    asked = {"flip_averaging": "true", "refine": False, "head": "regression"}
+    asked = {"flip_averaging": "false", "refine": False, "head": "regression"}
     chosen = SegmentationOptions.of(asked).of_inferer(cascade)
-    assert len(chosen.flips) == 7
+    assert not chosen.flips
     assert (chosen.max_rounds, chosen.fusion) == (1, "regression")
     assert vars(cascade) == before
 

@@ -19,8 +19,9 @@ import pytest
 import requests
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
-from serving import environment, finished, running_server, server_command, wait_until
+from serving import running_server
 
+from battery.servers import environment, finished, server_command, wait_until
 from lib.dicomweb.orthanc import free_port
 
 BROKEN = "broken"
@@ -208,7 +209,7 @@ def test_automatic_label_never_takes_the_place_of_a_correction(client, model):
 
 def test_scores_for_the_strategies_are_computed_in_the_background(server, client, studies: Path):
     assert requests.post(f"{server}/scoring/scans", json={}, timeout=30).ok
-    task = finished(client, "scoring")
+    task = finished(client.get_server_url(), "scoring")
     assert task["status"] == "DONE", "\n".join(task["details"])
     records = [json.loads(path.read_text()) for path in (studies / "dualtask" / "results").rglob("*.json")]
     assert len([record for record in records if record["embedding"]]) >= 3
@@ -223,7 +224,7 @@ def test_training_publishes_what_is_not_worse_and_leaves_the_shipped_weights(
     before = hashlib.sha256(shipped.read_bytes()).digest()
     client.save_label("valley_000", str(synthetic_dataset / "labelsTr" / "valley_000.nii.gz"))
     client.train_start(model, {"max_epochs": 1})
-    task = finished(client)
+    task = finished(client.get_server_url())
     assert task["status"] == "DONE", "\n".join(task["details"])
     assert hashlib.sha256(shipped.read_bytes()).digest() == before
     info = client.info()
@@ -245,14 +246,14 @@ def test_training_can_be_stopped(client, model):
     client.train_start(model, {"max_epochs": 1000})
     wait_until(lambda: client.train_status(check_if_running=True), seconds=60)
     client.train_stop()
-    assert finished(client)["status"] == "STOPPED"
+    assert finished(client.get_server_url())["status"] == "STOPPED"
     assert not client.train_status(check_if_running=True)
 
 
 def test_batch_inference_labels_the_studies_and_passes_over_a_broken_one(server, client, model):
     answer = requests.post(f"{server}/batch/infer/{model}", params={"images": "unlabeled"}, timeout=10)
     assert answer.ok
-    task = finished(client, "batch/infer")
+    task = finished(client.get_server_url(), "batch/infer")
     assert task["status"] == "DONE", "\n".join(task["details"])
     objects = client.datastore()["objects"]
     unlabelled = [study for study, record in objects.items() if "final" not in record["labels"]]

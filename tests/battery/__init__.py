@@ -1,1 +1,1 @@
-"""Damaged and odd inputs, and what the product makes of each: ``python -m battery`` writes docs/robustness.md."""
+"""Damaged and odd inputs, and what the product makes of each: ``python -m battery`` writes the page on robustness."""

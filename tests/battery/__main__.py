@@ -1,4 +1,4 @@
-"""Run the whole battery and write docs/robustness.md; exit code 1 if anything went wrong."""
+"""Run the whole battery and write docs/reference/robustness.md; exit code 1 if anything went wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/robustness.md: what was tried and what came of it, generated."""
+"""docs/reference/robustness.md: what was tried and what came of it, generated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from battery.interrupted import WORK
 from battery.server_faults import ServerFault
 from battery.trial import INPUTS, Outcome, try_input
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "robustness.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "robustness.md"
 
 _COLUMNS = ("kind", "input", "expected", "outcome", "upload", "sentence")
 

@@ -6,11 +6,10 @@ import gzip
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,48 +19,55 @@ import numpy as np
 import psutil
 import requests
 
+from lib.dicomweb.orthanc import answers, free_port
+
+
+def server_command(repository: Path, studies: Path | str, port: int) -> list[str]:
+    """Starts the app of a repository on a folder of studies, or on a DICOM server."""
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(repository / "apps" / "dualtask")]
+    return [*command, "--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """One thread per process, sessions in ``folder`` instead of the home directory, and scoring only when asked for."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
+        "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+    }
+
 
 class Server:
     """A server of the app on this machine.
 
     Args:
         repository: the app and the bundle side by side; trained weights are written beside the app.
-        studies: folder of scans.
-        folder: for its log and sessions.
+        studies: folder of scans, or URL of a DICOM server.
+        folder: where it runs, for its log and sessions.
+        settings: further environment variables.
     """
 
-    def __init__(self, repository: Path, studies: Path, folder: Path) -> None:
+    def __init__(
+        self, repository: Path, studies: Path | str, folder: Path, settings: Mapping[str, str] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(repository / "apps/dualtask")]
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
-            "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
-        }
-        with (folder / "log.txt").open("a") as log:
+        self._log = folder / "log.txt"
+        with self._log.open("a") as log:
             self.process = subprocess.Popen(
-                [*command, "--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)],
+                server_command(repository, studies, port),
                 cwd=folder,
-                env=environment,
+                env={**environment(folder), **(settings or {})},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
     def wait_until_it_answers(self) -> None:
-        def answers() -> bool:
-            try:
-                return requests.get(f"{self.url}/info/", timeout=5).ok
-            except requests.ConnectionError:
-                return self.process.poll() is not None
-
-        wait_until(answers, seconds=180)
-        assert self.process.poll() is None, "the server did not start"
+        wait_until(lambda: self.process.poll() is not None or answers(f"{self.url}/info/"), seconds=180)
+        assert self.process.poll() is None, self._log.read_text()
 
     def kill(self) -> None:
         """Kill -9, with the processes of its tasks."""
@@ -114,11 +120,7 @@ class Server:
     def ended(self, task: str) -> str:
         """Status of a task once it has ended."""
 
-        def status() -> str:
-            return requests.get(f"{self.url}/{task}/", timeout=60).json()["status"]
-
-        wait_until(lambda: status() not in ("SUBMITTED", "RUNNING"), seconds=180)
-        return status()
+        return finished(self.url, task)["status"]
 
     def save_label(self, study: str, label: Path) -> requests.Response:
         """Save a final label."""
@@ -144,6 +146,16 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.1)
+
+
+def finished(url: str, task: str = "train") -> dict[str, Any]:
+    """A server's record of a task once it has ended."""
+
+    def record() -> dict[str, Any]:
+        return requests.get(f"{url}/{task}/", timeout=60).json()
+
+    wait_until(lambda: record()["status"] not in ("SUBMITTED", "RUNNING"), seconds=300)
+    return record()
 
 
 @contextmanager

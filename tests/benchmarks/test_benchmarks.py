@@ -84,8 +84,8 @@ def records(performance_page) -> dict[str, dict]:
 
 def test_committed_page_says_what_the_benchmarks_left(performance_page, records):
     """After a change: ``make bench``."""
-    committed = (REPOSITORY / "docs" / "performance.md").read_text()
-    assert committed == performance_page.page(records, "results/performance/performance.png")
+    committed = (REPOSITORY / "docs" / "reference" / "performance.md").read_text()
+    assert committed == performance_page.page(records, "../results/performance/performance.png")
 
 
 def test_missed_target_is_called_missed(performance_page, records):

@@ -14,8 +14,7 @@ from monai.bundle import ConfigWorkflow
 from monai.transforms import Compose, ScaleIntensityd
 
 from dualtask.scans import DiskCache, LoadScand, decathlon_datalist
-
-GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
+from small_workflows import SMALL_GRID
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def train(workflow: Callable[..., ConfigWorkflow], dataset: Path, tmp_path: Path
             "dataset_dir": str(dataset),
             "ckpt_dir": str(folder),
             "output_dir": str(folder),
-            "image_format": GRID,
+            "image_format": SMALL_GRID,
             "val_interval": 1,
             "tracking_uri": "",
             "train#trainer#max_epochs": 2,
@@ -99,7 +98,7 @@ def test_a_scan_that_changed_is_read_again(train: Callable[..., list[dict]], dat
 def test_another_grid_gets_scans_of_its_own(train: Callable[..., list[dict]], dataset: Path, reads: list[str]) -> None:
     train("before", "disk_cache.json")
     reads.clear()
-    train("after", "disk_cache.json", image_format={**GRID, "spacing": [6.0, 6.0, 6.0]})
+    train("after", "disk_cache.json", image_format={**SMALL_GRID, "spacing": [6.0, 6.0, 6.0]})
     assert len(reads) == len(decathlon_datalist(dataset))
 
 

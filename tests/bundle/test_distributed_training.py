@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
 KEYS = ["image", "label"]
 WITHOUT_CHANCE = {
     # The paper's backbone has a dropout.
     "network_def#backbone": {"_target_": "dualtask.networks.SegResNetBackbone", "width": 8},
-    "image_format": GRID,
+    "image_format": SMALL_GRID,
     "validate#crop#margin": [0, 0, 0],
     "val_interval": 1,
     "ramp_up_epochs": 0,

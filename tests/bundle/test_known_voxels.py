@@ -94,7 +94,7 @@ def test_a_case_that_names_the_value_is_scored_where_the_scan_has_another(case, 
 
 @pytest.mark.parametrize("value", ["air", True, math.nan])
 def test_a_value_that_is_no_number_is_refused(value, case, tmp_path):
-    with pytest.raises(InputError, match=r"a\.nii\.gz has the entry unknown .*: give the HU"):
+    with pytest.raises(InputError, match=r"a\.nii\.gz states .* for unknown voxels: give the number"):
         score_cases([case | {"unknown": value}], tmp_path, tmp_path)
 
 

@@ -22,8 +22,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dualtask.errors import InputError, find_input_error
 from dualtask.handlers import EarlyStop
+from small_workflows import SMALL_GRID
 
-GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
 EPOCHS = 3
 
 
@@ -33,7 +33,7 @@ def settings(dataset: Path, folder: Path, **overrides: Any) -> dict[str, Any]:
         "dataset_dir": str(dataset),
         "ckpt_dir": str(folder),
         "output_dir": str(folder),
-        "image_format": GRID,
+        "image_format": SMALL_GRID,
         "validate#crop#margin": [0, 0, 0],
         "val_interval": 1,
         "tracking_uri": "",
@@ -97,7 +97,7 @@ def assert_same_training(one: Path, other: Path) -> None:
     states = last(one), last(other)
     for name in ("lr_scheduler", "best", "early_stop", "trainer"):
         assert states[0][name] == states[1][name]
-    for name in ("model", "optimizer"):
+    for name in ("model", "averaged", "optimizer"):
         torch.testing.assert_close(*(state[name] for state in states), rtol=0, atol=0)
     best = (torch.load(folder / "model.pt", weights_only=True) for folder in (one, other))
     torch.testing.assert_close(*best, rtol=0, atol=0)
@@ -167,6 +167,29 @@ def test_a_process_killed_in_the_middle_of_an_epoch_loses_that_epoch_only(comman
     assert not list(tmp_path.glob(".*"))
 
 
+def test_what_is_validated_and_kept_is_the_average_of_the_weights(build, tmp_path):
+    built = build(tmp_path, **{"train#trainer#max_epochs": 1})
+    built.run()
+    averaged = {
+        name.removeprefix("module."): values
+        for name, values in last(tmp_path)["averaged"].items()
+        if name.startswith("module.")
+    }
+    torch.testing.assert_close(torch.load(tmp_path / "model.pt", weights_only=True), averaged, rtol=0, atol=0)
+    part = built.parser.get_parsed_content
+    assert part("validate#evaluator").network is part("averaged") is part("teacher")
+    trained = dict(part("network").state_dict())
+    assert any(not torch.equal(values, trained[name]) for name, values in averaged.items())
+
+
+def test_the_history_says_what_each_head_knows_of_each_structure(uninterrupted):
+    for epoch in history(uninterrupted):
+        found = epoch["diagnostics"]
+        assert {"dice_classification_pancreas", "dice_regression_lesion", "inside_share_lesion"} <= set(found)
+        assert all(0 <= found[name] <= 1 for name in found if not name.startswith("band_error"))
+        assert 0 <= found["band_error_mm_lesion"] <= 2 * 7.5
+
+
 def test_without_a_checkpoint_resuming_starts_from_scratch_and_says_so(build, tmp_path, caplog):
     caplog.set_level("INFO")
     build(tmp_path, resume=True, **{"train#trainer#max_epochs": 1}).run()
@@ -198,7 +221,7 @@ def test_a_damaged_checkpoint_ends_with_one_sentence_and_stays_as_it_is(damage, 
     [
         ({"train#trainer#max_epochs": 9}, "max_epochs was 3 and is 9"),
         ({"seed": 1}, "seed was 0 and is 1"),
-        ({"loss#weights#regression": 0.5}, "weight_regression was 0.2 and is 0.5"),
+        ({"loss#weights#regression": 0.5}, "weight_regression was 1.0 and is 0.5"),
         ({"network_def#backbone#width": 8}, "another network"),
     ],
 )

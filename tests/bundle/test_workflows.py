@@ -17,14 +17,6 @@ from dualtask.errors import find_input_error
 from dualtask.evaluation import score_cases
 from dualtask.scans import decathlon_datalist
 
-SMALL_GRID = {
-    "spacing": [5.0, 5.0, 6.0],
-    "hu_window": [-100, 240],
-    "spatial_shape": [32, 24, 16],
-    "localiser_factor": 2,
-}
-
-
 ROUNDING = 1e-5  # of an interpolation
 ABLATIONS = Path(__file__).parents[2] / "configs" / "ablation"
 

@@ -14,30 +14,26 @@ import pytest
 from dualtask.errors import InputError
 from dualtask.evaluation import METRICS
 from dualtask.evaluation.tables import write_scores
-from dualtask.phantom.decathlon import write_decathlon
-from dualtask.phantom.sites import SITES
 from dualtask.structures import STRUCTURES
 from dualtask_research.active_learning import study as module
 from dualtask_research.active_learning.study import Annotation, read_learning_study, run_learning_study
 from dualtask_research.report.learning import main, verdict
 from dualtask_research.statistics import Comparison, Interval
+from small_workflows import SMALL_GRID, write_two_sites
 
 BACKBONE = {"_target_": "dualtask.networks.DynUNetBackbone", "width": 8}
-GRID = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
 
 
 @pytest.fixture(scope="session")
 def pool_dataset(tmp_path_factory) -> Path:
     """Three synthetic cases of each of two sites: of each, one is kept for scoring."""
-    folder = tmp_path_factory.mktemp("pool")
-    write_decathlon(folder, [SITES["coastal"], SITES["valley"]], cases_per_site=3, seed=3, matrix=72)
-    return folder
+    return write_two_sites(tmp_path_factory.mktemp("pool"), 3)
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     def study(**changes: Any) -> Path:
-        (tmp_path / "grid.json").write_text(json.dumps({"image_format": GRID}))
+        (tmp_path / "grid.json").write_text(json.dumps({"image_format": SMALL_GRID}))
         training = {"network_def#backbone": BACKBONE, "train#dataloader#num_workers": 0}
         content = {
             "description": "Two scans of each of two sites.",

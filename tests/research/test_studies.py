@@ -24,6 +24,7 @@ from dualtask_research.studies import plan_runs, processes, read_study, runner
 from dualtask_research.studies.__main__ import main
 from dualtask_research.studies.runner import collect, commands, is_done, run_study
 from dualtask_research.studies.tracking import track
+from small_workflows import SMALL_GRID
 
 STUDIES = Path(__file__).parents[2] / "configs" / "studies"
 STUDY_NAMES = sorted(path.stem for path in STUDIES.glob("*.json") if "variants" in json.loads(path.read_text()))
@@ -220,18 +221,23 @@ def test_a_run_that_is_made_again_replaces_its_record(write, tmp_path):
     run = plan_runs(study)[1]
     for dice in (0.5, 0.75):
         found = {"dice": {"mean": dice}, "detection": {"sensitivity": 1.0}}
-        overall = {"pancreas": found, "lesion": {"dice": {"mean": None}}}
+        froc = {"sensitivity_at_0.25_per_scan": 0.5, "sensitivity_at_2_per_scan": None}
+        overall = {"pancreas": found, "lesion": {"dice": {"mean": None}, "froc": froc}}
         (tmp_path / "summary.json").write_text(json.dumps({"overall": overall}))
         track(tmp_path, study, run, tmp_path, {"torch": "2"})
     (record,) = recorded(tmp_path)
-    assert record.data.metrics == {"pancreas_dice": 0.75, "pancreas_sensitivity": 1.0}
+    assert record.data.metrics == {
+        "pancreas_dice": 0.75,
+        "pancreas_sensitivity": 1.0,
+        "lesion_sensitivity_at_0.25_per_scan": 0.5,
+    }
     assert record.data.params == {"variant": "full", "test_site": "valley", "seed": "0", "torch": "2"}
 
 
 def test_the_command_runs_a_whole_study_and_then_finds_it_done(
     write, small_dataset, tmp_path, bundle_root, monkeypatch, capsys
 ):
-    grid = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
+    grid = SMALL_GRID
     (tmp_path / "grid.json").write_text(json.dumps({"image_format": grid}))
     study = write(overlays=["grid.json"], variants={"full": {}})
     command = ["studies", str(study), "--dataset_dir", str(small_dataset), "--output_dir", str(tmp_path / "out")]

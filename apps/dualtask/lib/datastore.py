@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ from lib.annotator import annotator
 _STATE_FOLDER = "dualtask"
 
 
-def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
+def _one_at_a_time(method: Callable[..., Any], *, of_all_processes: bool = False) -> Callable[..., Any]:
     """Let one thread in, which sees what other processes saved."""
 
     @functools.wraps(method)
     def locked(self: StudyFolder, *args: Any, **options: Any) -> Any:
-        with self.lock:
+        with self.lock, self._folder_lock if of_all_processes else nullcontext():
             self._init_from_datastore_file()
             return method(self, *args, **options)
 
@@ -37,14 +38,7 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
     """Let one thread of one process in: between reading the list and writing it nobody else writes."""
-
-    @functools.wraps(method)
-    def locked(self: StudyFolder, *args: Any, **options: Any) -> Any:
-        with self.lock, self._folder_lock:
-            self._init_from_datastore_file()
-            return method(self, *args, **options)
-
-    return locked
+    return _one_at_a_time(method, of_all_processes=True)
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

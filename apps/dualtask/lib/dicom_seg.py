@@ -22,6 +22,7 @@ from skimage.color import rgb2lab
 from dualtask.errors import InputError
 from dualtask.scans.dicom_series import series_slices
 from dualtask.scans.reading import read_volume
+from dualtask.scans.voxels import GRID_TOLERANCE
 from lib.bundle import Bundle
 
 _ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
@@ -32,9 +33,6 @@ _MEANINGS = {"pancreas": (_ANATOMY, codes.SCT.Pancreas), "lesion": (_ABNORMALITY
 
 _COLOURS = {"pancreas": (249, 180, 111), "lesion": (68, 230, 42)}
 """Red, green, blue; those that OHIF's panel draws proposals in."""
-
-_TOLERANCE = 0.1
-"""Share of a voxel by which a segment's pixel may be off the voxel's centre: viewers round positions."""
 
 
 def is_segmentation(dataset: Dataset) -> bool:
@@ -103,7 +101,7 @@ def read_segmentation(segmentation: Dataset, scan: Path, bundle: Bundle) -> Meta
         exact = (to_voxel @ to_lps @ places)[:3]
         voxels = np.rint(exact).astype(int)
         inside = ((voxels >= 0) & (voxels < np.array(label.shape)[:, None])).all()
-        if not inside or np.abs(exact - voxels).max() > _TOLERANCE:
+        if not inside or np.abs(exact - voxels).max() > GRID_TOLERANCE:
             raise InputError(f"{name} lies on another grid than its scan: draw it on the original series.")
         index = tuple(voxels)
         label[index] = np.maximum(label[index], values[number])

@@ -18,7 +18,8 @@ from lib.results import Result
 DEFAULT = "combined"
 """Answers under the name ``random`` too, because OHIF asks for that whatever the user chose.
 
-No strategy beat labelling by chance in the simulated study (docs/active_learning.md), and none fell behind it.
+No strategy beat labelling by chance in the simulated study (docs/explanation/active_learning.md), and none fell behind
+it.
 """
 
 Scores = Callable[[str], Result | None]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 
-from dualtask.errors import InputError
 from dualtask.scans.reading import read_volume
-from dualtask.scans.voxels import check_grid
+from dualtask.scans.voxels import check_grid, check_unknown
 
 
 def read_known(case: Mapping[str, Any], reference: MetaTensor) -> torch.Tensor | None:
@@ -30,8 +28,7 @@ def read_known(case: Mapping[str, Any], reference: MetaTensor) -> torch.Tensor |
     value = case.get("unknown")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{case['image']} has the entry unknown {value!r}: give the HU of voxels that are not known.")
+    value = check_unknown(value, str(case["image"]))
     scan = read_volume(case["image"])
     check_grid(scan, reference, str(case["image"]), f"the label {case['label']}")
     return scan.as_tensor() != value

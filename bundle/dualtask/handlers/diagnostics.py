@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Metric
@@ -58,7 +59,9 @@ class HeadDiagnostics(Metric):
         self._sums += torch.stack([count.double().cpu() for count in counts])
 
     def compute(self) -> dict[str, float]:
-        shared_c, shared_r, found_c, found_r, truth, error, within, alarms, absent = self._sums
+        # Every process of a training sees crops of its own.
+        sums = idist.all_reduce(self._sums.clone())
+        shared_c, shared_r, found_c, found_r, truth, error, within, alarms, absent = sums
         values = (
             2 * shared_c / (found_c + truth),
             2 * shared_r / (found_r + truth),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from dualtask.losses.overlap import dice_loss, supervised_mean
 from dualtask.losses.targets import Targets
@@ -43,4 +42,5 @@ class ViewConsistency(nn.Module):
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         first_mask, second_mask = torch.sigmoid(heads.logits).chunk(2)
         first_distance, second_distance = heads.distance.chunk(2)
-        return functional.mse_loss(first_mask, second_mask) + functional.mse_loss(first_distance, second_distance)
+        error = (first_mask - second_mask).square() + (first_distance - second_distance).square()
+        return supervised_mean(error, targets.known.chunk(2)[0].expand_as(error))

@@ -53,7 +53,9 @@ class MaskToDistance(nn.Module):
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         limits = self.truncation.to(heads.logits.device)
+        # A distance depends on voxels far from it, also on those that the scan does not show: they are not to learn.
+        logits = torch.where(targets.known > 0, heads.logits, heads.logits.detach())
         # One solve for all structures; those with a shorter truncation distance are cut again.
-        distance = soft_signed_distance(torch.sigmoid(heads.logits), self.spacing, float(limits.max()))
+        distance = soft_signed_distance(torch.sigmoid(logits), self.spacing, float(limits.max()))
         error = ((distance / limits).clamp(-1, 1) - targets.distance).abs()
         return stratified_mean(error, targets.distance, targets.supervision())

@@ -33,7 +33,7 @@ _POSITION_TOLERANCE = 0.1
 _TILT_TOLERANCE = 1e-3
 """Sine of the angle between the stack of slices and their normal."""
 
-_GRID_TOLERANCE = 1e-4
+_SLICE_TOLERANCE = 1e-4
 """Direction cosines and mm of pixel spacing; scanners round them slice by slice."""
 
 _DIRECTION_TOLERANCE = 1e-3
@@ -158,8 +158,8 @@ def _geometry(folder: Path, headers: list[pydicom.Dataset]) -> tuple[np.ndarray,
         )
     if (
         len({(header.Rows, header.Columns) for header in headers}) > 1
-        or np.abs(orientations - orientations[0]).max() > _GRID_TOLERANCE
-        or np.abs(spacings - spacings[0]).max() > _GRID_TOLERANCE
+        or np.abs(orientations - orientations[0]).max() > _SLICE_TOLERANCE
+        or np.abs(spacings - spacings[0]).max() > _SLICE_TOLERANCE
     ):
         raise InputError(
             f"{folder} mixes slices of different size, spacing or orientation: export the axial series alone."

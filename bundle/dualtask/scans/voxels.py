@@ -12,8 +12,8 @@ from monai.data import MetaTensor
 
 from dualtask.errors import InputError
 
-_GRID_TOLERANCE = 0.1
-"""Share of the smallest voxel side by which a label may be off its scan; viewers round affines."""
+GRID_TOLERANCE = 0.1
+"""Share of a voxel's smallest side by which what is drawn on a scan may be off its grid; viewers round places."""
 
 
 def check_ct_values(image: torch.Tensor, path: str) -> None:
@@ -88,5 +88,5 @@ def check_grid(volume: MetaTensor, other: MetaTensor, path: str, grid: str) -> N
     # The corners see a slightly different spacing or direction over the whole length of the scan.
     corners = np.array([(*c, 1) for c in itertools.product(*((0, side - 1) for side in other.shape[1:]))], dtype=float)
     apart = np.linalg.norm(corners @ (np.asarray(volume.affine) - np.asarray(other.affine)).T, axis=1).max()
-    if apart > _GRID_TOLERANCE * float(other.pixdim.min()):
+    if apart > GRID_TOLERANCE * float(other.pixdim.min()):
         raise InputError(f"{path} lies elsewhere in space than {grid}: give both on the grid of one scan.")

@@ -5,6 +5,7 @@ from dualtask.transforms.contrast_sites import ContrastSitesd
 from dualtask.transforms.downsample import Downsampled
 from dualtask.transforms.hide_surroundings import RandHideSurroundings
 from dualtask.transforms.known import FillUnknown, KnownVoxels, OnlySupervisedd
+from dualtask.transforms.lesion_components import LesionComponentsd
 from dualtask.transforms.maps import LabelMapd, SplitMapsd
 from dualtask.transforms.resample import ResampleToSpacingd
 from dualtask.transforms.scan_grid import BoxIntoScand, BoxToScanGridd
@@ -20,6 +21,7 @@ __all__ = [
     "FillUnknown",
     "KnownVoxels",
     "LabelMapd",
+    "LesionComponentsd",
     "OnlySupervisedd",
     "RandHideSurroundings",
     "ResampleToSpacingd",

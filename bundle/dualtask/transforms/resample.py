@@ -65,4 +65,5 @@ def block_means(image: MetaTensor, spacing: Sequence[float]) -> MetaTensor:
     to_block = np.eye(4)
     to_block[:3, :3] = np.diag(factors)
     to_block[:3, 3] = [(factor - 1) / 2 for factor in factors]
-    return MetaTensor(means, affine=np.asarray(image.affine) @ to_block, meta=dict(image.meta))
+    meta = {key: value for key, value in image.meta.items() if key != "affine"}
+    return MetaTensor(means, affine=np.asarray(image.affine) @ to_block, meta=meta)

@@ -14,8 +14,8 @@ class AcquisitionView(View):
     """Contrast phase, noise and reconstruction kernel, in the order in which a scanner applies them.
 
     - Contrast phase, tube voltage and window: a monotone intensity curve, the Bernstein polynomial of degree 5 with
-      increments softmax(0.8 N(0, 1)) from U(0.03, 0.1) at intensity 0 to U(0.9, 0.97) at 1. It keeps the order of
-      intensities and leaves room for the noise at both ends.
+      increments softmax(contrast N(0, 1)) from U(0.03, 0.1) at intensity 0 to U(0.9, 0.97) at 1. It keeps the order
+      of intensities and leaves room for the noise at both ends.
     - Noise: Gaussian, its standard deviation ~ U(0, 0.04) in the finished view (14 HU in a window of 340 HU).
     - Reconstruction kernel, which gives the noise its texture: side 3, 5 or 7, blur (Gaussian of 0.5 to 1 voxels, share
       ~ U(0, 1)) or sharpening (share ~ U(-0.5, 0)), plus random weights ~ N(0, U(0, 0.3)^2 / fan_in) of zero sum. Its
@@ -23,15 +23,22 @@ class AcquisitionView(View):
 
     RandConv in contrast saturates whole regions and inverts contrasts, because the sign and the size of its kernel's
     sum are random.
+
+    Args:
+        contrast: spread of the intensity curve. Hounsfield units are calibrated: with 0.8 a contrast-filled bowel can
+            look like a pancreas.
     """
+
+    def __init__(self, contrast: float = 0.3) -> None:
+        super().__init__()
+        self.contrast = float(contrast)
 
     def view(self, image: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return self.acquire(image, generator).clamp(0, 1)
 
-    @staticmethod
-    def acquire(image: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    def acquire(self, image: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """The view before the clamp."""
-        curve = random_curve(generator)
+        curve = random_curve(self.contrast, generator)
         kernel = random_kernel(generator)
         noise_level = uniform(0, 0.04, generator) / float(kernel.norm())
         noise = torch.randn(image.shape, generator=generator).to(image)
@@ -41,10 +48,10 @@ class AcquisitionView(View):
         return functional.conv3d(padded, kernel[None, None].to(image))
 
 
-def random_curve(generator: torch.Generator | None) -> torch.Tensor:
+def random_curve(contrast: float, generator: torch.Generator | None) -> torch.Tensor:
     """Bernstein coefficients [6] of a monotone map of [0, 1] into itself; equal increments are the identity."""
     low, high = uniform(0.03, 0.1, generator), uniform(0.9, 0.97, generator)
-    increments = torch.softmax(0.8 * torch.randn(5, generator=generator), dim=0)
+    increments = torch.softmax(contrast * torch.randn(5, generator=generator), dim=0)
     return low + (high - low) * torch.cat([torch.zeros(1), increments.cumsum(0)])
 
 

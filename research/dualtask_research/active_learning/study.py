@@ -26,6 +26,7 @@ from dualtask.maps import scan_uncertainty
 from dualtask.scans import decathlon_datalist, split
 from dualtask.scans.datalists import Case
 from dualtask_research.active_learning.simulation import Learner, simulate
+from dualtask_research.studies.plan import find_overlays
 from dualtask_research.studies.processes import bundle_command, run_commands, was_run, write_record
 
 _WEIGHTS = "model.pt"
@@ -72,18 +73,17 @@ def read_learning_study(path: Path) -> LearningStudy:
         raise InputError(f"There is no study {path}: name one of configs/active_learning.")
     try:
         content = json.loads(path.read_text())
-        overlays = tuple((path.parent / overlay).resolve() for overlay in content.pop("overlays"))
+        overlays = find_overlays(path, content.pop("overlays"))
         strategies, seeds = tuple(content.pop("strategies")), tuple(content.pop("seeds"))
         study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, **content)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"The study {path} cannot be read ({error!r}): compare it with configs/active_learning."
         ) from error
     if unknown := set(study.strategies) - set(STRATEGIES):
         raise InputError(f"The study {path} names the strategy {min(unknown)}: choose among {', '.join(STRATEGIES)}.")
-    for overlay in overlays:
-        if not overlay.is_file():
-            raise InputError(f"The study {path} names the overlay {overlay.name}, which does not exist: correct it.")
     return study
 
 

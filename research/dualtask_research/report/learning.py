@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import csv
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -12,11 +10,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dualtask.errors import InputError, print_input_errors_as_one_sentence
+from dualtask.errors import print_input_errors_as_one_sentence
+from dualtask.evaluation.presence import with_reference
 from dualtask.files import write_atomically
 from dualtask.report.colours import LINE_COLOURS
 from dualtask.structures import STRUCTURES
 from dualtask_research.active_learning.study import LearningStudy, read_learning_study
+from dualtask_research.command_lines import report_parser
 from dualtask_research.report.study import provenance_of
 from dualtask_research.report.study_tables import (
     SIGNIFICANCE,
@@ -24,7 +24,8 @@ from dualtask_research.report.study_tables import (
     Table,
     compare_dice,
     comparison_table,
-    with_reference,
+    introduction,
+    read_cases,
     write_interval,
 )
 from dualtask_research.statistics import Comparison, case_means, mean_interval
@@ -48,14 +49,9 @@ def write_learning_report(study: LearningStudy, cases: Path, output_dir: Path, s
     Raises:
         InputError: the table is absent.
     """
-    if not cases.is_file():
-        raise InputError(f"{cases} does not exist: run the study first.")
-    with cases.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_cases(cases)
     output_dir.mkdir(parents=True, exist_ok=True)
-    lines = [study.description, ""]
-    if synthetic:
-        lines += ["**Synthetic scans; no statement about patients.**", ""]
+    lines = introduction(study.description, synthetic)
     for structure in STRUCTURES:
         own = [row for row in rows if row["structure"] == structure]
         comparisons = compare_dice([row for row in own if int(row["labelled"]) > study.initial], _REFERENCE)
@@ -134,11 +130,7 @@ def _dice(rows: Rows, strategy: str, count: int) -> list[float]:
 
 def main() -> None:
     """Write the report of a simulated annotation."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask_research.report.learning", description=__doc__)
-    parser.add_argument("study", type=Path, help="the JSON file of configs/active_learning")
-    parser.add_argument("--cases", type=Path, required=True, help="cases.csv that the study wrote")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--synthetic", action="store_true", help="the scans are computed")
+    parser = report_parser("dualtask_research.report.learning", __doc__, "configs/active_learning")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     study = read_learning_study(arguments.study)

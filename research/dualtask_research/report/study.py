@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import base64
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,25 +12,29 @@ from typing import Any
 
 from dualtask.errors import InputError, print_input_errors_as_one_sentence
 from dualtask.evaluation import case_name, read_label_maps
+from dualtask.evaluation.presence import with_reference
 from dualtask.files import write_atomically
 from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.examples import extremes
 from dualtask.report.overlays import draw_overlays
 from dualtask.report.pictures import Picture
 from dualtask.report.rendering import number, render_page
 from dualtask.scans import decathlon_datalist
 from dualtask.scans.reading import read_volume
 from dualtask.structures import STRUCTURES
+from dualtask_research.command_lines import report_parser
 from dualtask_research.report.study_plots import draw_box_plots, draw_risk_coverage
 from dualtask_research.report.study_tables import (
     Rows,
     Table,
     compare_dice,
     comparison_table,
+    introduction,
+    read_cases,
     score_table,
     site_table,
     trust_table,
     verdicts,
-    with_reference,
 )
 from dualtask_research.statistics import case_means
 from dualtask_research.studies.plan import Run, Study, Variant, read_study
@@ -73,10 +74,7 @@ def write_study_report(
     Raises:
         InputError: the table is absent or lacks the reference variant, or a scan or mask is refused.
     """
-    if not cases.is_file():
-        raise InputError(f"{cases} does not exist: run the study first.")
-    with cases.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_cases(cases)
     variants = [variant for variant in study.variants if any(row["variant"] == variant.name for row in rows)]
     by_name = {variant.name: variant for variant in variants}
     if reference not in by_name:
@@ -85,7 +83,7 @@ def write_study_report(
     # No row where the sites of the study do not annotate a structure.
     for structure in (structure for structure in STRUCTURES if any(row["structure"] == structure for row in rows)):
         own = [row for row in rows if row["structure"] == structure]
-        examples = _examples(own, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
+        examples = _examples(own, structure, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
         structures[structure] = _report(own, list(by_name), reference, structure, examples)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
     records = [json.loads(run.read_text()) for run in runs]
@@ -107,7 +105,7 @@ def write_study_report(
     if output_dir.resolve() != cases.parent.resolve():
         write_atomically(output_dir / "cases.csv", lambda temporary: temporary.write_text(cases.read_text()))
     for structure, report in structures.items():
-        image = base64.b64decode(report.plots[0].uri.split(",")[1])
+        image = report.plots[0].png
         write_atomically(output_dir / f"{structure}.png", partial(Path.write_bytes, data=image))
 
 
@@ -130,18 +128,14 @@ def _report(
 
 
 def _examples(
-    rows: Rows, variant: Variant, folder: Path, dataset_dir: str | os.PathLike[str]
+    rows: Rows, structure: str, variant: Variant, folder: Path, dataset_dir: str | os.PathLike[str]
 ) -> dict[str, list[Picture]]:
     """Slices of the worst, the median and the best case of a variant, by Dice over seeds, as its first seed did it."""
     own = [row for row in with_reference(rows) if row["variant"] == variant.name]
     means = case_means(own, "dice").get(variant.name, {})
-    ranked = sorted(means, key=means.__getitem__)
-    if not ranked:
-        return {}
     cases = {case_name(case["image"]): case for case in decathlon_datalist(dataset_dir)}
     examples = {}
-    for words, place in (("Worst", 0), ("Median", len(ranked) // 2), ("Best", -1)):
-        site, name = ranked[place]
+    for words, (site, name) in extremes(means).items():
         if name not in cases:
             raise InputError(f"{dataset_dir} has no case {name}: give the folder that the study was run on.")
         seeds = {int(row["seed"]): row for row in own if (row["test_site"], row["case"]) == (site, name)}
@@ -149,7 +143,7 @@ def _examples(
         maps = read_label_maps(cases[name], folder / Run(variant, site, seed).name)
         mean, shown = number(means[site, name], 3), number(float(row["dice"]), 3)
         caption = f"{words}: {name} ({site}), Dice {mean} over seeds; shown is seed {seed} with {shown}"
-        examples[caption] = draw_overlays(name, read_volume(cases[name]["image"]), *maps)
+        examples[caption] = draw_overlays(name, read_volume(cases[name]["image"]), *maps, structure)
     return examples
 
 
@@ -173,9 +167,7 @@ def provenance_of(study: str, records: Sequence[Mapping[str, Any]]) -> dict[str,
 def _markdown(
     study: Study, structures: Mapping[str, StructureReport], provenance: Mapping[str, str], synthetic: bool
 ) -> str:
-    lines = [study.description, ""]
-    if synthetic:
-        lines += ["**Synthetic scans; no statement about patients.**", ""]
+    lines = introduction(study.description, synthetic)
     for structure, report in structures.items():
         lines += [f"### {structure.capitalize()}", "", *(f"- {sentence}" for sentence in report.verdicts), ""]
         for table in report.tables:
@@ -186,13 +178,9 @@ def _markdown(
 
 def main() -> None:
     """Write the report of a study."""
-    parser = argparse.ArgumentParser(prog="python -m dualtask_research.report.study", description=__doc__)
-    parser.add_argument("study", type=Path, help="the JSON file of configs/studies")
-    parser.add_argument("--cases", type=Path, required=True, help="cases.csv that the study wrote")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    parser = report_parser("dualtask_research.report.study", __doc__, "configs/studies")
     parser.add_argument("--reference", default="full", help="variant that the others are compared with")
     parser.add_argument("--dataset_dir", type=Path, help="folder of the scans, to show the worst, median and best case")
-    parser.add_argument("--synthetic", action="store_true", help="the scans are computed")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     write_study_report(

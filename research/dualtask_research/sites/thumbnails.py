@@ -11,8 +11,8 @@ from skimage.segmentation import find_boundaries
 from skimage.transform import resize
 
 from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.overlays import WINDOW_HU
 
-_WINDOW_HU = (-160.0, 240.0)
 _MM_PER_PIXEL = 2.0
 _HATCH = (5, 0.35, 0.15)
 """Pixels from line to line, brightness of the lines and between them, where a scan is not known."""
@@ -57,7 +57,7 @@ def _draw(
     # The picture runs from the patient's right to the left and from the head or front down.
     plane = np.take(scan, point[across], axis=across).T[::-1, ::-1]
     size = [max(round(plane.shape[n] * spacing[axis] / _MM_PER_PIXEL), 1) for n, axis in enumerate((up, along))]
-    low, high = _WINDOW_HU
+    low, high = WINDOW_HU
     windowed = np.clip((np.nan_to_num(plane, nan=low) - low) / (high - low), 0, 1)
     grey = resize(windowed, size, order=1, anti_aliasing=True)
     unknown = resize(np.isnan(plane), size, order=0, anti_aliasing=False)

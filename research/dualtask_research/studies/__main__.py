@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
-from pathlib import Path
 
 from dualtask.errors import print_input_errors_as_one_sentence
+from dualtask_research.command_lines import run_parser
 from dualtask_research.studies import plan_runs, read_study, run_study
 from dualtask_research.studies.runner import commands
 
 
 def main() -> None:
     """Run a study, or print its commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dualtask_research.studies", description="Run a leave-one-site-out study."
-    )
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--dataset_dir", type=Path, required=True, help="Decathlon folder whose cases name their site")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    parser = run_parser("dualtask_research.studies", "Run a leave-one-site-out study.")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time on a machine without a GPU")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,22 +81,13 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     if not path.is_file():
         raise InputError(f"There is no study {path}: name one of configs/studies.")
 
-    def overlays(listed: list[str]) -> tuple[Path, ...]:
-        found = tuple((path.parent / overlay).resolve() for overlay in listed)
-        for overlay in found:
-            if not overlay.is_file():
-                raise InputError(
-                    f"The study {path} names the overlay {overlay.name}, which does not exist: correct it."
-                )
-        return found
-
     try:
         content = json.loads(path.read_text())
         default_seeds = content["seeds"]
         variants = tuple(
             Variant(
                 name=name,
-                overlays=overlays(variant.get("overlays", [])),
+                overlays=find_overlays(path, variant.get("overlays", [])),
                 seeds=tuple(variant.get("seeds", default_seeds)),
                 training=variant.get("training", {}),
                 inference=variant.get("inference", {}),
@@ -107,7 +98,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
             name=path.stem,
             description=content["description"],
             test_sites=tuple(content["test_sites"]),
-            overlays=overlays(content.get("overlays", [])),
+            overlays=find_overlays(path, content.get("overlays", [])),
             training=content.get("training", {}),
             localiser_training=content.get("localiser_training", {}),
             inference=content.get("inference", {}),
@@ -117,6 +108,19 @@ def read_study(path: str | os.PathLike[str]) -> Study:
         if isinstance(error, InputError):
             raise
         raise InputError(f"The study {path} cannot be read ({error!r}): compare it with configs/studies.") from error
+
+
+def find_overlays(study: Path, listed: Sequence[str]) -> tuple[Path, ...]:
+    """The overlays that a study lists; their paths are relative to its file.
+
+    Raises:
+        InputError: one of them does not exist.
+    """
+    found = tuple((study.parent / overlay).resolve() for overlay in listed)
+    for overlay in found:
+        if not overlay.is_file():
+            raise InputError(f"The study {study} names the overlay {overlay.name}, which does not exist: correct it.")
+    return found
 
 
 def plan_runs(study: Study) -> list[Run]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dualtask import bundle_root
 from dualtask.errors import InputError
-from dualtask.files import write_atomically
+from dualtask.evaluation.tables import write_scores
 from dualtask.scans import decathlon_datalist
 from dualtask_research.studies.plan import Run, Study, localiser_of, plan_runs
 from dualtask_research.studies.processes import RECORD, bundle_command, run_commands, was_run, write_record
@@ -126,16 +126,8 @@ def collect(study: Study, folder: Path) -> Path:
         with (output / "metrics.csv").open() as file:
             names = {"variant": run.variant.name, "test_site": run.test_site, "seed": str(run.seed)}
             rows += [{**names, **row} for row in csv.DictReader(file)]
-    path = folder / "cases.csv"
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0] if rows else [], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_atomically(path, write)
-    return path
+    write_scores(folder / "cases.csv", rows)
+    return folder / "cases.csv"
 
 
 def _check_sites(study: Study, dataset_dir: Path) -> None:

@@ -16,8 +16,8 @@ import pydicom
 import pytest
 import requests
 from monailabel.client import MONAILabelClient
-from serving import wait_until
 
+from battery.servers import wait_until
 from dualtask.scans.dicom_series import series_slices
 from lib.archive import StudyArchive
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import requests
 from monailabel.client import MONAILabelClient
-from serving import finished
+
+from battery.servers import finished
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from viewer import Viewer
@@ -63,7 +64,7 @@ def test_radiologist_corrects_a_proposal_and_gets_a_better_model(viewer, client,
     viewer.connect()
     viewer.open_active_learning()
     assert viewer.train(epochs=1).status == 200
-    assert finished(client)["status"] == "DONE"
+    assert finished(client.get_server_url())["status"] == "DONE"
     assert client.info()["train_stats"][MODEL]["training"]["state"] == "published"
     assert viewer.connect() == f"{bundle.name} {bundle.version}+1"
     viewer.show("new version")

@@ -7,16 +7,31 @@ from pathlib import Path
 
 import pytest
 import torch
+from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 from monailabel.config import settings as server
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.utils import app as instances
 from monailabel.utils.async_tasks.task import AsyncTask
+from openid_provider import new_key, running_provider
 from small_server import STUDY, UPLOAD_LIMIT_MB, SmallApp, client_of, new_server, scan_bytes
 from starlette.testclient import TestClient
 
 from lib.security import close
 from lib.security.settings import SecuritySettings
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    """That the identity provider signs with."""
+    return new_key()
+
+
+@pytest.fixture(scope="module")
+def realm(key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an identity provider's realm."""
+    with running_provider(key, tmp_path_factory.mktemp("provider")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from fastapi import FastAPI
 from monailabel.config import settings as server
-from openid_provider import KEY_ID, PASSWORD, new_key, running_provider, token
+from openid_provider import KEY_ID, PASSWORD, new_key, token
 from small_server import MODEL, STUDY, client_of, new_server
 from starlette.testclient import TestClient
 
@@ -24,17 +23,6 @@ from lib.security.settings import SecuritySettings
 _LONG_AGO, _FAR_AWAY = 1_000_000_000, 4_000_000_000
 
 ROLES = {Role.USER: "user", Role.ANNOTATOR: "annotator", Role.REVIEWER: "reviewer", Role.ADMIN: "admin"}
-
-
-@pytest.fixture(scope="module")
-def key():
-    return new_key()
-
-
-@pytest.fixture(scope="module")
-def realm(key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_provider(key, tmp_path_factory.mktemp("provider")) as url:
-        yield url
 
 
 @pytest.fixture

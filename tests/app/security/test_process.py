@@ -18,23 +18,12 @@ import pytest
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from openid_provider import PASSWORD, new_key, running_provider, token
-from serving import environment, server_command, wait_until
+from openid_provider import PASSWORD, new_key, token
 from small_server import new_server
 
+from battery.servers import environment, server_command, wait_until
 from dualtask.errors import InputError
 from lib.dicomweb.orthanc import free_port
-
-
-@pytest.fixture(scope="module")
-def key():
-    return new_key()
-
-
-@pytest.fixture(scope="module")
-def realm(key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_provider(key, tmp_path_factory.mktemp("provider")) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -88,19 +88,23 @@ def plan_pancreas(draft: Draft) -> Pancreas:
             water = 6 + 14 * shade
             septa = 18.0 if size > 22 else 0.0
 
-            def paint(depth, around):
+            def cyst(depth, around):
                 rim = np.clip((depth + 1.6) / 1.2, 0.0, 1.0)
                 wall = np.clip(1.0 - np.abs(around.mid) / 0.12, 0.0, 1.0)
                 return water + 1.5 * around.grain + septa * wall + 0.35 * (hu["pancreas"] - water) * rim
+
+            paint = cyst
         else:
             low, high = _CONTRAST[kind][draft.phase]
             level = hu["pancreas"] + low + (high - low) * shade
             edge = min(2.0 + 0.16 * size, 6.0) if kind == "solid" else 1.2
             necrosis = 12.0 if kind == "solid" and size > 26 else 0.0
 
-            def paint(depth, around):
+            def tumour(depth, around):
                 core = np.clip((-depth - 5.0) / 5.0, 0.0, 1.0)
                 return level - necrosis * core * (1 + 0.5 * around.mid) + 4 * around.mid + 3 * around.grain
+
+            paint = tumour
 
         where = ("head", "neck and body", "tail")[int(np.searchsorted([0.36, 0.72], start / (len(curve) - 1)))]
         text = f"synthetic {kind} lesion, about {size:.0f} mm, in the {where}"

@@ -1,0 +1,106 @@
+"""Errors that neither the size of a structure nor the cut of a target decides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualtask.losses.overlap import stratified_mean, supervised_mean
+from dualtask.losses.supervised import censored_error
+
+INSIDE, BAND, FAR = -0.5, 0.3, 1.0
+
+
+def line(*parts: tuple[int, float]) -> torch.Tensor:
+    """Voxels in a row, [1, 1, 1, 1, N]: so many of each value."""
+    return torch.cat([torch.full((count,), float(value)) for count, value in parts])[None, None, None, None]
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 1), (1, 10, 1000), (500, 3, 2)])
+def test_each_stratum_weighs_a_third_whatever_its_size(counts):
+    distance = line(*zip(counts, (INSIDE, BAND, FAR), strict=True))
+    error = line(*zip(counts, (0.6, 0.3, 0.9), strict=True))
+    assert stratified_mean(error, distance, torch.ones_like(error)).item() == pytest.approx((0.6 + 0.3 + 0.9) / 3)
+
+
+@pytest.mark.parametrize(("stratum", "value"), [("inside", INSIDE), ("band", BAND), ("far", FAR)])
+def test_a_crop_of_one_stratum_counts_a_third(stratum, value):
+    error = line((7, 0.6))
+    assert stratified_mean(error, torch.full_like(error, value), torch.ones_like(error)).item() == pytest.approx(0.2)
+
+
+def test_the_surface_belongs_to_the_band_and_the_truncation_to_what_is_far():
+    distance = line((1, -0.01), (1, 0.0), (1, 0.99), (2, 1.0))
+    error = line((1, 0.3), (2, 0.6), (2, 0.9))
+    assert stratified_mean(error, distance, torch.ones_like(error)).item() == pytest.approx(0.6)
+
+
+def test_voxels_that_do_not_teach_have_no_part_in_a_stratum():
+    distance, error = line((2, INSIDE), (2, BAND), (2, FAR)), line((1, 0.3), (1, 9.0), (4, 0.3))
+    supervision = line((1, 1), (1, 0), (4, 1))
+    assert stratified_mean(error, distance, supervision).item() == pytest.approx(0.3)
+
+
+def test_strata_are_pooled_over_the_batch_and_averaged_over_the_structures():
+    distance = torch.tensor([[[INSIDE], [FAR]], [[FAR], [FAR]]])[..., None, None]
+    error = torch.tensor([[[0.3], [0.9]], [[0.6], [0.3]]])[..., None, None]
+    organ, lesion = (0.3 + 0.6) / 3, (0.9 + 0.3) / 2 / 3
+    assert stratified_mean(error, distance, torch.ones_like(error)).item() == pytest.approx((organ + lesion) / 2)
+
+
+@pytest.mark.parametrize("mean", [supervised_mean, lambda error, taught: stratified_mean(error, error, taught)])
+def test_without_a_voxel_that_teaches_the_error_is_zero(mean):
+    error = line((4, 0.7))
+    assert mean(error, torch.zeros_like(error)).item() == 0
+
+
+def test_the_stratified_mean_has_the_gradient_of_its_value():
+    distance = line((2, INSIDE), (3, BAND), (4, FAR)).double()
+    error = torch.rand(distance.shape, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda e: stratified_mean(e, distance, torch.ones_like(e)), error)
+
+
+@pytest.mark.parametrize(
+    ("target", "estimate", "error"),
+    [
+        (0.2, 0.5, 0.3),
+        (0.2, -0.1, 0.3),
+        (-0.4, 3.0, 3.4),
+        (1.0, 0.7, 0.3),
+        (1.0, 1.0, 0.0),
+        (1.0, 5.0, 0.0),
+        (1.0, -2.0, 3.0),
+        (-1.0, -0.7, 0.3),
+        (-1.0, -5.0, 0.0),
+        (-1.0, 2.0, 3.0),
+    ],
+)
+def test_the_error_is_absolute_but_for_what_lies_beyond_a_cut(target, estimate, error):
+    assert censored_error(torch.tensor(estimate), torch.tensor(target)).item() == pytest.approx(error)
+
+
+@settings(max_examples=100)
+@given(truth=st.floats(-4, 4), estimate=st.floats(-4, 4))
+def test_an_estimate_beyond_the_cut_on_the_side_of_the_truth_is_no_error(truth, estimate):
+    target = torch.tensor(truth).clamp(-1, 1)
+    error = censored_error(torch.tensor(estimate), target).item()
+    right = abs(truth) >= 1 and estimate * truth > 0 and abs(estimate) >= 1
+    assert error == (0 if right else pytest.approx(abs(estimate - target.item()), abs=1e-6))
+    assert censored_error(torch.tensor(truth), target) == 0
+
+
+@settings(max_examples=50)
+@given(target=st.floats(-1, 1), estimate=st.floats(-4, 4))
+def test_the_error_of_the_mirrored_question_is_the_same(target, estimate):
+    first = censored_error(torch.tensor(estimate), torch.tensor(target))
+    assert torch.equal(first, censored_error(torch.tensor(-estimate), torch.tensor(-target)))
+
+
+def test_a_wrong_estimate_has_a_gradient_however_far_it_is():
+    target = torch.tensor([-0.5, -0.5, 1.0, 0.3], dtype=torch.float64)
+    estimate = torch.tensor([50.0, 1.5, -8.0, -30.0], dtype=torch.float64, requires_grad=True)
+    censored_error(estimate, target).sum().backward()
+    assert estimate.grad.tolist() == [1, 1, -1, -1]
+    assert torch.autograd.gradcheck(lambda e: censored_error(e, target), estimate)
