@@ -13,7 +13,7 @@ from monai.utils import ImageMetaKey, convert_to_tensor
 from dualtask.doubt.indicators import scan_indicators
 from dualtask.doubt.model import DoubtModel
 from dualtask.evaluation.label_maps import case_name
-from dualtask.inferers.evidence import EVIDENCE, Evidence
+from dualtask.inferers.evidence import Evidence
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class DoubtResult(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         maps, image = result[self.pred_key], result[self.image_key]
-        evidence = getattr(maps, "meta", {}).get(EVIDENCE, Evidence())
+        evidence = Evidence.of(maps)
         voxel_mm3 = math.prod(image.pixdim.tolist())
         plain, scan, known = (convert_to_tensor(each, track_meta=False) for each in (maps, image, result["known"]))
         values = scan_indicators(plain, scan, known, voxel_mm3, evidence)

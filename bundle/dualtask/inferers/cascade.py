@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
 from torch.nn import functional
 
 from dualtask.distances.heaviside import per_structure
-from dualtask.inferers.evidence import EVIDENCE, Evidence, overlap
+from dualtask.inferers.evidence import Evidence, overlap
 from dualtask.inferers.heads import embedded_outputs, head_outputs
 from dualtask.inferers.region import Region, largest_component, region_of_interest
 from dualtask.maps import MAPS, fuse_heads
@@ -83,8 +82,8 @@ class CascadeInferer(Inferer):
 
         Returns:
             [1, 6, X, Y, Z] with the channels ``dualtask.maps.MAPS``; outside the region the probability is 0,
-            the distance the truncation distance, and the uncertainty 0. A MetaTensor with the meta data of the image
-            and, under ``dualtask.inferers.evidence.EVIDENCE``, what the cascade saw on its way.
+            the distance the truncation distance, and the uncertainty 0. What the cascade saw on its way is
+            attached, see :class:`dualtask.inferers.evidence.Evidence`.
 
         Raises:
             ValueError: the batch holds more than one scan.
@@ -96,7 +95,7 @@ class CascadeInferer(Inferer):
         if not localised.any():
             logger.warning("The localiser found no pancreas: sliding over the whole scan instead; check the result.")
             maps = self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
-            return _with_evidence(maps, Evidence(localiser_agreement=0.0))
+            return Evidence(localiser_agreement=0.0).attached_to(maps)
         organ = localised
         region = region_of_interest(organ, self.region_size, self.margin)
         for round_number in range(1, self.max_rounds + 1):
@@ -114,7 +113,7 @@ class CascadeInferer(Inferer):
         evidence = Evidence(
             agreement, overlap(localised, refined), localiser_share, mean_over(refined[region], embedding)
         )
-        return _with_evidence(self._paste(maps, region, image.shape), evidence)
+        return evidence.attached_to(self._paste(maps, region, image.shape))
 
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
@@ -149,9 +148,3 @@ def mean_over(organ: np.ndarray, embedding: torch.Tensor) -> tuple[float, ...] |
     if not organ.any():
         return None
     return tuple(((embedding * weights).sum((0, 2, 3, 4)) / weights.sum()).tolist())
-
-
-def _with_evidence(maps: torch.Tensor, evidence: Evidence) -> torch.Tensor:
-    result = maps if isinstance(maps, MetaTensor) else MetaTensor(maps)
-    result.meta = {**result.meta, EVIDENCE: evidence}
-    return result

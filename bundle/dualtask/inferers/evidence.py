@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
+from monai.data import MetaTensor
 
 EVIDENCE = "evidence"
-"""Under this name it travels in the ``meta`` of the maps. It is no number and no list on purpose: MONAI takes lists in
-the meta data of a batch apart, and hands on everything else as it is."""
+"""Under this name it travels in the ``meta`` of the maps, as text: MONAI takes meta data of a batch apart, and leaves
+only numbers and text as they are."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,20 @@ class Evidence:
     localiser_agreement: float | None = None
     localiser_share: float | None = None
     embedding: tuple[float, ...] | None = None
+
+    def attached_to(self, maps: torch.Tensor) -> MetaTensor:
+        """The maps with this in their meta data."""
+        result = maps if isinstance(maps, MetaTensor) else MetaTensor(maps)
+        result.meta = {**result.meta, EVIDENCE: json.dumps(asdict(self))}
+        return result
+
+    @classmethod
+    def of(cls, maps: torch.Tensor) -> Evidence:
+        """What is attached to maps; nothing if another inferer made them."""
+        stored = json.loads(getattr(maps, "meta", {}).get(EVIDENCE, "{}"))
+        if stored.get("embedding") is not None:
+            stored["embedding"] = tuple(stored["embedding"])
+        return cls(**stored)
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
 from monai.utils import convert_to_tensor
 from torch import nn
 
@@ -22,7 +21,7 @@ from dualtask.doubt.model import Familiar
 from dualtask.evaluation.label_maps import case_name
 from dualtask.inferers import CascadeInferer
 from dualtask.inferers.cascade import mean_over
-from dualtask.inferers.evidence import EVIDENCE, Evidence, overlap
+from dualtask.inferers.evidence import Evidence, overlap
 from dualtask.inferers.heads import embedded_outputs
 from dualtask.inferers.region import largest_component, region_of_interest
 from dualtask.scans import DiskCache
@@ -112,7 +111,7 @@ def results_of_versions(
 
 def _result(scan: Scan, chain: Chain, inferer: CascadeInferer, familiar: Familiar) -> Result:
     maps = inferer(scan["image"][None], chain.network)[0]
-    evidence: Evidence = cast(MetaTensor, maps).meta[EVIDENCE]
+    evidence = Evidence.of(maps)
     plain = convert_to_tensor(maps, track_meta=False)
     values = scan_indicators(plain, scan["image"], scan["known"], chain.voxel_mm3, evidence)
     values["embedding_distance"] = familiar.distance(evidence.embedding)

@@ -15,8 +15,8 @@ Scan = dict[str, torch.Tensor]
 """``image`` in [0, 1], ``label`` and ``known``, each [1, X, Y, Z] with axes RAS on the network's grid."""
 
 _FEWEST_SLICES = 12
-_MISLED_BY = (12, -8, 6)
-"""Voxels: 36, 24 and 18 mm, out of the pancreas and into its neighbours."""
+_MISLED_BY = (-24, 0, -10)
+"""Voxels: 72 mm to the left and 30 mm down, among loops of the small bowel. From nearer the fine stage finds back."""
 
 
 @dataclass(frozen=True)
@@ -84,5 +84,7 @@ def misled(inferer: CascadeInferer) -> CascadeInferer:
 
 
 def _moved(side: int, by: int) -> tuple[slice, slice]:
-    """Where voxels of an axis come from, and where they go to."""
-    return slice(max(-by, 0), side - max(by, 0)), slice(max(by, 0), side - max(-by, 0))
+    """Where voxels of an axis come from, and where they go to; nowhere on an axis that is too short."""
+    length = max(side - abs(by), 0)
+    source, target = max(-by, 0), max(by, 0)
+    return slice(source, source + length), slice(target, target + length)
