@@ -31,7 +31,7 @@ FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test lint format manifest figures bench robustness check-site fetch-msd pictures
+.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
 .PHONY: serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
@@ -115,6 +115,18 @@ figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
+
+real-scans: $(VENV)/installed ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/btcv_assembled.json $(BTCV) \
+		--site configs/sites/msd_partial.json $(MSD) --site configs/sites/nih_slab.json $(NIH) \
+		--site configs/sites/synthetic.json $(DEMO)/training_synthetic \
+		--checks_dir $(DEMO)/sites --output_dir $(DEMO)/real_scans
+
+figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures.md, after `make real-scans`
+	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
+		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
+	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \
