@@ -118,6 +118,10 @@ figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the
 
 real-scans: $(VENV)/installed ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
+	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
+	@$(MAKE) --no-print-directory check-site SITE=nih_slab DATA=$(NIH)
+	@$(MAKE) --no-print-directory check-site SITE=synthetic DATA=$(DEMO)/training_synthetic
 	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/btcv_assembled.json $(BTCV) \
 		--site configs/sites/msd_partial.json $(MSD) --site configs/sites/nih_slab.json $(NIH) \
 		--site configs/sites/synthetic.json $(DEMO)/training_synthetic \
