@@ -8,6 +8,7 @@ SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_004
+HELD_OUT ?= configs/real_scans.json
 
 # What annotation in OHIF is tried and tested with.
 DEBIAN := chromium orthanc orthanc-dicomweb
@@ -31,7 +32,7 @@ FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
+.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures doubt
 .PHONY: serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
@@ -131,6 +132,10 @@ figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures
 	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
 		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
+
+doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights (DATA=<folder of the training>, CACHE=<its scans on disk>)
+	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(DATA) --held_out $(HELD_OUT) \
+		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \

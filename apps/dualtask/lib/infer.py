@@ -49,7 +49,7 @@ class DualTaskInfer(BundleInferTask):
         conf: what the server was started with.
 
     Raises:
-        InputError: the bundle's weights are absent or unusable.
+        InputError: the bundle's weights or its model of doubt are absent or unusable.
     """
 
     def __init__(self, bundle: Bundle, versions: WeightVersions, results: ResultStore, conf: dict[str, str]) -> None:
@@ -69,6 +69,7 @@ class DualTaskInfer(BundleInferTask):
         device = name_to_device(device_list())
         self._get_network(device, None)
         super().inferer({"device": device})
+        super().post_transforms({"device": device})
 
     def info(self) -> dict[str, Any]:
         return {**super().info(), "version": self.versions.name}
