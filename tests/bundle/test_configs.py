@@ -113,6 +113,9 @@ def test_the_network_is_shown_mirrored_along_one_axis_only(bundle_root):
     assert (mirror["_target_"], mirror["spatial_axis"]) == ("RandFlipd", 0)
     assert 0 < mirror["prob"] < 1
     assert read(bundle_root, "localiser.json")["train#mirror#prob"] == 0
+    options = (bundle_root.parent / "docs" / "reference" / "options.md").read_text()
+    (offered,) = (line for line in options.splitlines() if "--inferer#flips" in line)
+    assert '"[[0]]"' in offered
 
 
 def test_every_loss_term_of_the_config_has_a_weight(bundle_root):

@@ -105,12 +105,13 @@ def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset
 
 
 def test_each_site_gets_its_share_of_the_crops(workflow, small_dataset):
-    shares = {"coastal": 3.0, "valley": 1.0}
-    part = workflow("train.json", dataset_dir=str(small_dataset), site_shares=shares).parser.get_parsed_content
-    drawn = dict.fromkeys(shares, 0.0)
-    for case, weight in zip(part("cases")[0], part("train#sampler").weights.tolist(), strict=True):
-        drawn[case["site"]] += weight
-    assert drawn["coastal"] == pytest.approx(3 * drawn["valley"])
+    cases = decathlon_datalist(small_dataset)
+    settings = {"site_shares": {"coastal": 3.0, "valley": 1.0}, "scans_per_epoch": 5, "train#dataset#data": cases[:3]}
+    part = workflow("train.json", dataset_dir=str(small_dataset), **settings).parser.get_parsed_content
+    sampler = part("train#sampler")
+    assert [case["site"] for case in cases[:3]] == ["coastal", "coastal", "valley"]
+    assert sampler.weights.tolist() == [1.5, 1.5, 1.0]
+    assert len(list(sampler)) == 5
 
 
 def test_a_slab_trains_beside_whole_scans(workflow, small_dataset, tmp_path):
