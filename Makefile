@@ -9,6 +9,7 @@ PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_004
 HELD_OUT ?= configs/real_scans.json
+TESTS ?= tests/bundle
 
 # What annotation in OHIF is tried and tested with.
 DEBIAN := chromium orthanc orthanc-dicomweb
@@ -39,7 +40,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 # The stamp is as old as the environment: a change of the pins brings it up to date.
-$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-dev.txt tests/bundle/requirements.txt bundle/requirements.txt constraints.txt
 	@echo "Setting up the environment in $(VENV) (3 to 5 minutes, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
@@ -95,6 +96,14 @@ test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest bundle/dualtask research --doctest-modules
 	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks tests/model_zoo -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
+
+# Apart from the app, which keeps numpy and pydicom below their newest: the bundle works with those, too.
+test-bundle: ## the bundle's tests alone, in an environment of their own (PYTHON=python3.13, TESTS=tests/bundle)
+	@environment=.venv-bundle-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	test -x $$environment/bin/python || $(PYTHON) -m venv $$environment; \
+	echo "Setting up the environment in $$environment ..." && \
+	$$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bundle/requirements.txt && \
+	$$environment/bin/python -m pytest $(TESTS)
 
 lint: $(VENV)/installed ## style and static checks
 	ruff check .
