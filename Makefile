@@ -54,6 +54,9 @@ $(DEMO)/series/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/series --dicom \
 		--sites coastal alpine --cases-per-site 2 --seed 2026
 
+$(DEMO)/training_synthetic/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+
 # Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
 # RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
 debian:
@@ -126,8 +129,7 @@ figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 
-real-scans: $(VENV)/installed ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
-	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+real-scans: $(DEMO)/training_synthetic/dataset.json ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
 	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
 	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
 	@$(MAKE) --no-print-directory check-site SITE=nih_slab DATA=$(NIH)
