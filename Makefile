@@ -8,6 +8,8 @@ SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_004
+HELD_OUT ?= configs/real_scans.json
+TESTS ?= tests/bundle
 
 # What annotation in OHIF is tried and tested with.
 DEBIAN := chromium orthanc orthanc-dicomweb
@@ -31,14 +33,14 @@ FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test lint format manifest figures bench robustness check-site fetch-msd pictures
+.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures doubt
 .PHONY: serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 # The stamp is as old as the environment: a change of the pins brings it up to date.
-$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-dev.txt tests/bundle/requirements.txt bundle/requirements.txt constraints.txt
 	@echo "Setting up the environment in $(VENV) (3 to 5 minutes, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
@@ -51,6 +53,9 @@ $(DEMO)/studies/dataset.json: | $(VENV)/installed
 $(DEMO)/series/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/series --dicom \
 		--sites coastal alpine --cases-per-site 2 --seed 2026
+
+$(DEMO)/training_synthetic/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
 
 # Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
 # RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
@@ -95,6 +100,14 @@ test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks tests/model_zoo -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
+# Apart from the app, which keeps numpy and pydicom below their newest: the bundle works with those, too.
+test-bundle: ## the bundle's tests alone, in an environment of their own (PYTHON=python3.13, TESTS=tests/bundle)
+	@environment=.venv-bundle-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	test -x $$environment/bin/python || $(PYTHON) -m venv $$environment; \
+	echo "Setting up the environment in $$environment ..." && \
+	$$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bundle/requirements.txt && \
+	$$environment/bin/python -m pytest $(TESTS)
+
 lint: $(VENV)/installed ## style and static checks
 	ruff check .
 	ruff format --check .
@@ -111,10 +124,29 @@ zoo: $(VENV)/installed ## the folder to submit to MONAI's Model Zoo in demo/mode
 	PYTHONPATH=bundle python -m model_zoo --output $(DEMO)/model_zoo
 
 figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the README: held-out synthetic scans of every site
-	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 5000
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
+
+real-scans: $(DEMO)/training_synthetic/dataset.json ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
+	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
+	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
+	@$(MAKE) --no-print-directory check-site SITE=nih_slab DATA=$(NIH)
+	@$(MAKE) --no-print-directory check-site SITE=synthetic DATA=$(DEMO)/training_synthetic
+	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/btcv_assembled.json $(BTCV) \
+		--site configs/sites/msd_partial.json $(MSD) --site configs/sites/nih_slab.json $(NIH) \
+		--site configs/sites/synthetic.json $(DEMO)/training_synthetic \
+		--checks_dir $(DEMO)/sites --output_dir $(DEMO)/real_scans
+
+figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures.md, after `make real-scans`
+	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
+		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
+	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
+
+doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights (DATA=<folder of the training>, CACHE=<its scans on disk>)
+	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(DATA) --held_out $(HELD_OUT) \
+		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \

@@ -18,6 +18,7 @@ SMALL_GRID = {
     "spatial_shape": [32, 24, 16],
     "localiser_factor": 2,
     "localiser_shape": [32, 24, 16],
+    "mirrored_axes": [0],
 }
 """The ``image_format`` of the metadata, so coarse that an epoch takes a second."""
 

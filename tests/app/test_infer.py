@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from monai.inferers import SimpleInferer
 
 from dualtask.errors import InputError
+from dualtask.inferers import CascadeInferer
+from dualtask.networks.heads import Heads
 from lib.bundle import Bundle
 from lib.infer import DualTaskInfer
 from lib.results import ResultStore
@@ -37,6 +40,22 @@ class Thresholds(torch.nn.Module):
         low, high = (torch.as_tensor((hu + 100) / 340) for hu in (0, 140))
         probability = torch.cat([image >= low, image >= high], dim=1).float()
         return torch.cat([probability, 1 - 2 * probability, 0 * probability], dim=1)
+
+
+class ThresholdHeads(torch.nn.Module):
+    """The same for the cascade: organ from 0 HU on, no lesion."""
+
+    sharpness = torch.ones(1, 2, 1, 1, 1)
+    regression_share = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = torch.nn.Identity()
+
+    def heads(self, image: torch.Tensor) -> Heads:
+        organ = (image >= 100 / 340).float()
+        masks = torch.cat([organ, 0 * organ], dim=1)
+        return Heads(40 * (masks - 0.5), 1 - 2 * masks, self.projection(image.new_ones(1, 32, 2, 2, 2)))
 
 
 def write_scan(path: Path, affine: np.ndarray, painted: dict[int, tuple[slice, slice, slice]]) -> np.ndarray:
@@ -132,6 +151,26 @@ def test_scan_without_findings_gives_an_empty_mask(segment, tmp_path: Path):
     assert not np.asarray(segment(tmp_path / "scan.nii.gz").dataobj).any()
 
 
+def test_answer_says_why_a_result_is_doubtful(task, tmp_path: Path):
+    write_scan(tmp_path / "empty.nii.gz", affine_of("LPS", (2, 2, 2.5)), {})
+    _, answer = task({"image": str(tmp_path / "empty.nii.gz"), "device": "cpu"})
+    sentence = "The result for empty is doubtful (1.00): no pancreas was found; check it before use."
+    assert answer["doubt"] == {"score": 1.0, "warning": sentence}
+    assert json.loads(json.dumps(answer, allow_nan=False))["indicators"]["volume_ml"] is None
+
+
+def test_answer_holds_what_the_cascade_saw(task, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    network = ThresholdHeads()
+    cascade = CascadeInferer(network, factor=2, region_size=(24, 24, 16), truncation=(15.0, 7.5))
+    monkeypatch.setattr(task, "_get_network", lambda device, data: network)
+    monkeypatch.setattr(task, "inferer", lambda data=None: cascade)
+    write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (3, 3, 3)), BOXES)
+    _, answer = task({"image": str(tmp_path / "scan.nii.gz"), "device": "cpu"})
+    assert answer["indicators"]["localiser_agreement"] > 0.8
+    assert answer["indicators"]["embedding_distance"] > 0
+    assert 0 <= answer["doubt"]["score"] <= 1
+
+
 def test_dicom_series_is_a_scan_too(segment, shared_data: Path):
     series = shared_data / "ct_upper_abdomen_dicom"
     assert segment(series).shape[2] == len(list(series.glob("*.dcm")))
@@ -173,6 +212,14 @@ def test_untrained_network_is_never_served(bundle, tmp_path: Path, present: str,
     with pytest.raises(Exception) as error:
         infer_task(bundle_with_models(bundle, tmp_path, present), tmp_path)
     assert f"No weights at {tmp_path / 'models' / absent}" in str(find_input_error(error.value))
+
+
+def test_a_bundle_that_cannot_doubt_its_results_is_never_served(bundle, tmp_path: Path):
+    from dualtask.errors import find_input_error
+
+    with pytest.raises(Exception) as error:
+        infer_task(bundle_with_models(bundle, tmp_path, "model.pt", "localiser.pt"), tmp_path)
+    assert f"{tmp_path / 'models' / 'doubt.json'} does not exist" in str(find_input_error(error.value))
 
 
 def test_weights_of_another_network_are_refused(bundle, tmp_path: Path):

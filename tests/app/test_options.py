@@ -1,7 +1,5 @@
 """The options of the viewers' panel."""
 
-import json
-
 import pytest
 from monai.transforms import Compose
 
@@ -9,12 +7,12 @@ from dualtask.errors import InputError
 from dualtask.inferers import CascadeInferer
 from dualtask.networks.fusion import FUSIONS
 from dualtask.transforms import LabelMapd
-from lib.options import FLIPS, PANEL, SegmentationOptions
+from lib.options import PANEL, SegmentationOptions
 
 
 @pytest.fixture
 def cascade() -> CascadeInferer:
-    return CascadeInferer(localiser=None, factor=3, region_size=(8, 8, 8), truncation=(15.0, 7.5))
+    return CascadeInferer(localiser=None, factor=3, region_size=(8, 8, 8), truncation=[15.0, 7.5], flips=[[0]])
 
 
 def test_untouched_panel_means_the_bundles_own_cascade(cascade):
@@ -25,16 +23,11 @@ def test_untouched_panel_means_the_bundles_own_cascade(cascade):
 
 def test_options_of_one_request_leave_the_next_as_it_was(cascade):
     before = dict(vars(cascade))
-    asked = {"flip_averaging": "true", "refine": False, "head": "regression"}
+    asked = {"flip_averaging": "false", "refine": False, "head": "regression"}
     chosen = SegmentationOptions.of(asked).of_inferer(cascade)
-    assert chosen.flips == FLIPS
+    assert not chosen.flips
     assert (chosen.max_rounds, chosen.fusion) == (1, "regression")
     assert vars(cascade) == before
-
-
-def test_averaging_takes_the_mirror_images_that_training_shows_and_no_other(bundle):
-    mirror = json.loads((bundle.root / "configs" / "train.json").read_text())["train"]["mirror"]
-    assert [[mirror["spatial_axis"]]] == FLIPS
 
 
 @pytest.mark.parametrize(("head", "fusion"), [("both", "mean"), ("classification", "classification")])

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from fastapi import BackgroundTasks
 from monailabel.endpoints import infer, proxy
 
 from dicom_series import describe_patient_and_study, write_series
@@ -44,3 +45,23 @@ def test_programs_installed_beside_python_are_found(bundle, monkeypatch: pytest.
     monkeypatch.setenv("PATH", "/somewhere")
     apply_repairs(bundle)
     assert os.environ["PATH"].split(os.pathsep) == ["/somewhere", str(Path(sys.executable).parent)]
+
+
+@pytest.mark.parametrize(
+    ("params", "header"),
+    [
+        (
+            {"doubt": {"score": 0.8, "warning": "The result for é is doubtful."}},
+            "The%20result%20for%20%C3%A9%20is%20doubtful.",
+        ),
+        ({"doubt": {"score": 0.1, "warning": None}}, None),
+        ({}, None),
+    ],
+    ids=["doubtful", "good", "by another task"],
+)
+def test_a_mask_that_is_doubtful_says_so_in_its_answer(tmp_path: Path, params: dict, header: str | None):
+    (tmp_path / "mask.nrrd").write_bytes(b"mask")
+    result = {"file": str(tmp_path / "mask.nrrd"), "params": params}
+    answer = infer.send_response(None, result, "image", BackgroundTasks())
+    assert answer.headers.get("X-Doubt") == header
+    assert infer.send_response(None, result, "json", BackgroundTasks()) == params

@@ -44,7 +44,7 @@ def test_stored_result_is_found_again_and_outlives_its_source(store, scan, resul
 
 def test_result_belongs_to_its_options(store, scan, result):
     store.save(scan, "w1", OPTIONS, result)
-    for other in ({"threshold": 0.4}, {"flip_averaging": True}, {"refine": False}, {"head": "regression"}):
+    for other in ({"threshold": 0.4}, {"flip_averaging": False}, {"refine": False}, {"head": "regression"}):
         assert store.find(scan, "w1", SegmentationOptions.of(other)) is None
 
 

@@ -24,6 +24,7 @@ def served(pattern: str) -> str:
         ("2068.bundle.*.js", "cornerstone.panelTool"),  # brushes, and the export
         ("3933.bundle.*.js", "Every study has a label or is being labelled by somebody"),
         ("3933.bundle.*.js", "'Failed to Run Segmentation' + _sentence(response)"),
+        ("3933.bundle.*.js", "response.headers['x-doubt']"),  # what the server doubts
         ("7197.bundle.*.js", "Segmentation not saved: "),
     ],
 )

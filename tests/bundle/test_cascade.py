@@ -42,7 +42,7 @@ class Threshold(nn.Module):
 
     @staticmethod
     def answer(masks: torch.Tensor) -> Heads:
-        return Heads(40 * (masks - 0.5), 1 - 2 * masks, masks.new_zeros(1))
+        return Heads(40 * (masks - 0.5), 1 - 2 * masks, masks.new_zeros(1, 32, 1, 1, 1))
 
 
 def scan() -> torch.Tensor:

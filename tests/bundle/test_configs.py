@@ -151,3 +151,12 @@ def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
     schema.write_text(json.dumps({"type": "object", "required": required, "properties": properties}))
     outcome = bundle_command("verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}")
     assert outcome.returncode == 0, outcome.stderr[-2000:]
+
+
+def test_inference_averages_over_the_mirror_images_that_training_shows_and_no_others(workflow, small_dataset):
+    """On axes that training does not mirror the network is wrong, and takes the average with it."""
+    training = workflow("train.json", dataset_dir=str(small_dataset)).parser
+    inference = workflow("inference.json", workflow_type="infer", dataset_dir=str(small_dataset)).parser
+    axes = inference.get_parsed_content("image_format")["mirrored_axes"]
+    assert inference.get_parsed_content("inferer").flips == [[axis] for axis in axes]
+    assert [training.get_parsed_content("train#mirror").flipper.spatial_axis] == axes

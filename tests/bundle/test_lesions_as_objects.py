@@ -207,4 +207,4 @@ class TestFolder:
         assert {component.case for component in read_components(folder / "lesions.csv")} == {"a"}
         score_cases([unknown], folder, folder / "pancreas")
         assert not (folder / "pancreas" / "froc.csv").exists()
-        assert json.loads((folder / "pancreas" / "summary.json").read_text())["overall"]["lesion"]["froc"] is None
+        assert json.loads((folder / "pancreas" / "summary.json").read_text())["overall"]["lesion"]["froc"] == {}

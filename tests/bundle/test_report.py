@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from dualtask.errors import InputError
-from dualtask.evaluation import read_scores, score_cases
+from dualtask.evaluation import read_components, read_scores, score_cases
 from dualtask.report import write_report
+from dualtask.report.examples import extremes
 from dualtask.report.rendering import number
 
 STATEMENT = "Research software, not a medical device; not cleared for diagnosis"
@@ -43,6 +44,10 @@ class Page(HTMLParser):
 
     def images(self) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.tags if tag == "img"]
+
+    def overlays(self) -> list[dict[str, str | None]]:
+        """Images of slices."""
+        return [image for image in self.images() if "prediction filled" in image["alt"]]
 
 
 def pixels(image: dict[str, str | None]) -> np.ndarray:
@@ -74,7 +79,8 @@ def save_case(
 def report(folder: Path, cases: list[dict[str, str]], **options) -> tuple[str, Page]:
     rows = score_cases(cases, folder / "pred", folder)
     options = {"synthetic": True} | options
-    write_report(folder / "report.html", cases, folder / "pred", rows, **options)
+    components = read_components(folder / "lesions.csv")
+    write_report(folder / "report.html", cases, folder / "pred", rows, components, **options)
     html = (folder / "report.html").read_text(encoding="utf-8")
     return html, Page(html)
 
@@ -92,12 +98,74 @@ def history(tmp_path) -> Path:
 
 def test_each_case_has_three_views_with_a_text_for_each(tmp_path):
     _, page = report(tmp_path, [save_case(tmp_path), save_case(tmp_path, "b", lesion=False)])
-    texts = [image["alt"] for image in page.images()]
+    texts = [image["alt"] for image in page.overlays()][-6:]
     assert [re.match(r"(\w+) slice of (\w) through (.*?),", text).groups() for text in texts] == [
         (view, case, target)
         for case, target in (("a", "the reference lesion"), ("b", "the reference pancreas"))
         for view in ("Axial", "Coronal", "Sagittal")
     ]
+
+
+def test_the_worst_the_median_and_the_best_case_are_shown_of_each_structure_that_is_there(tmp_path):
+    cases = [
+        save_case(tmp_path, "found"),
+        save_case(tmp_path, "missed", predicted=False),
+        save_case(tmp_path, "healthy", lesion=False),
+    ]
+    _, page = report(tmp_path, cases, every_case=False)
+    assert re.findall(r"(Worst|Median|Best): (\w+), (.*)", page.text) == [
+        ("Worst", "missed", "Dice 0.000"),
+        ("Median", "found", "Dice 1.000"),
+        ("Best", "healthy", "Dice 1.000"),
+        ("Worst", "missed", "Dice 0.000"),
+        ("Best", "found", "Dice 1.000"),
+    ]
+    targets = [re.search("through (.*?),", image["alt"]).group(1) for image in page.overlays()]
+    assert targets == ["the reference pancreas"] * 9 + ["the reference lesion"] * 6
+
+
+def test_the_largest_false_alarm_is_shown(tmp_path):
+    cases = [save_case(tmp_path, name, lesion=False) for name in ("small", "large")]
+    for case, name, side in ((cases[0], "small", 2), (cases[1], "large", 4)):
+        image = nib.load(case["label"])
+        voxels = np.asarray(image.dataobj).copy()
+        voxels[50 : 50 + side, 50 : 50 + side, 20:22] = 2
+        nib.save(nib.Nifti1Image(voxels, image.affine), tmp_path / "pred" / f"{name}_seg.nii.gz")
+    _, page = report(tmp_path, cases, every_case=False)
+    assert "Largest false alarm: large, 0.6 ml" in page.text
+    assert "through the predicted lesion" in page.overlays()[-1]["alt"]
+
+
+@pytest.mark.parametrize(
+    ("dice", "shown"),
+    [
+        ({}, {}),
+        ({"a": 0.5}, {"Worst": "a"}),
+        ({"a": 0.5, "b": 0.1}, {"Worst": "b", "Best": "a"}),
+        ({"a": 0.5, "b": 0.1, "c": 0.9, "d": 0.7}, {"Worst": "b", "Median": "d", "Best": "c"}),
+    ],
+)
+def test_no_case_is_shown_twice(dice, shown):
+    assert list(extremes(dice).items()) == list(shown.items())
+
+
+def test_lesions_are_shown_as_objects(tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path), save_case(tmp_path, "missed", predicted=False)])
+    (curve,) = [image for image in page.images() if "false alarms per scan" in image["alt"]]
+    assert curve["alt"].endswith("0.50 at 0.25, 0.50 at 0.5, 0.50 at 1, 0.50 at 2.")
+    assert (tmp_path / "froc.png").read_bytes() == base64.b64decode(curve["src"].split(",")[1])
+
+
+def test_without_any_lesion_there_is_no_curve(tmp_path):
+    _, page = report(tmp_path, [save_case(tmp_path, lesion=False)])
+    assert "Lesions as objects" not in page.text and not (tmp_path / "froc.png").exists()
+
+
+def test_scores_of_other_cases_are_refused(tmp_path):
+    cases = [save_case(tmp_path), save_case(tmp_path, "b")]
+    rows = score_cases(cases, tmp_path / "pred", tmp_path)
+    with pytest.raises(InputError, match="The scores name the case b, which is not listed"):
+        write_report(tmp_path / "report.html", cases[:1], tmp_path / "pred", rows, [], synthetic=True)
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path, history):
@@ -134,7 +202,7 @@ def test_names_from_outside_are_escaped(tmp_path):
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "LAI", "PIR"])
 def test_display_is_radiological_and_to_scale_whatever_the_stored_orientation(codes, tmp_path):
     _, page = report(tmp_path, [save_case(tmp_path, codes=codes)])
-    for image in page.images():
+    for image in page.overlays():
         bright = pixels(image).min(axis=-1) > 128
         middle, mm = len(bright) // 2, len(bright) / 200
         near, far = round(15 * mm), round(50 * mm)
@@ -154,7 +222,7 @@ def test_display_is_radiological_and_to_scale_whatever_the_stored_orientation(co
 def test_the_prediction_is_filled_and_the_reference_outlined(tmp_path):
     cases = [save_case(tmp_path, "found"), save_case(tmp_path, "missed", predicted=False)]
     _, page = report(tmp_path, cases)
-    for image in page.images():
+    for image in page.overlays():
         hue = np.ptp(pixels(image), axis=-1) > 30
         middle, mm = len(hue) // 2, len(hue) / 200
         inside = hue[round(middle - 6 * mm) : round(middle + 6 * mm), round(middle - 6 * mm) : round(middle + 6 * mm)]
@@ -167,7 +235,7 @@ def test_the_prediction_is_filled_and_the_reference_outlined(tmp_path):
 
 def test_curves_show_loss_and_validation(tmp_path, history):
     _, page = report(tmp_path, [save_case(tmp_path)], history=history)
-    loss, validation = (image["alt"] for image in page.images()[3:])
+    loss, validation = (image["alt"] for image in page.images()[-2:])
     assert "loss from 3 (epoch 1) to 2 (epoch 2)" in loss and "distance from 1 (epoch 1)" in loss
     assert "mean dice from 0.5 (epoch 2)" in validation
 
@@ -176,24 +244,24 @@ def test_without_validation_there_is_only_the_loss(tmp_path, history):
     epochs = json.loads(history.read_text())[:1]
     history.write_text(json.dumps(epochs))
     _, page = report(tmp_path, [save_case(tmp_path)], history=history)
-    assert len(page.images()) == 4
+    assert [image["alt"].split(" by ")[0] for image in page.images()[-1:]] == ["Training loss and its terms"]
 
 
 @pytest.mark.parametrize("text", ["{", '{"epoch": 1}', '[{"epoch": 1}]'])
 def test_a_file_that_is_no_history_is_refused(text, tmp_path, history):
     history.write_text(text)
     with pytest.raises(InputError, match=r"history\.json is not the history of a training"):
-        write_report(tmp_path / "report.html", [], tmp_path, [], synthetic=True, history=history)
+        write_report(tmp_path / "report.html", [], tmp_path, [], [], synthetic=True, history=history)
     with pytest.raises(InputError, match=r"absent\.json does not exist"):
-        write_report(tmp_path / "report.html", [], tmp_path, [], synthetic=True, history=tmp_path / "absent.json")
+        write_report(tmp_path / "report.html", [], tmp_path, [], [], synthetic=True, history=tmp_path / "absent.json")
     assert not (tmp_path / "report.html").exists()
 
 
 def test_undefined_scores_are_dashes_also_from_the_table_on_disk(tmp_path):
     case = save_case(tmp_path, lesion=False)
     report(tmp_path, [case])
-    rows = read_scores(tmp_path / "metrics.csv")
-    write_report(tmp_path / "again.html", [case], tmp_path / "pred", rows, synthetic=True)
+    rows, components = read_scores(tmp_path / "metrics.csv"), read_components(tmp_path / "lesions.csv")
+    write_report(tmp_path / "again.html", [case], tmp_path / "pred", rows, components, synthetic=True)
     html = (tmp_path / "again.html").read_text(encoding="utf-8")
     assert html == (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "1.000" in html and "<td>\N{EN DASH}</td>" in html and "<td>nan</td>" not in html
@@ -213,9 +281,11 @@ def test_every_tolerance_of_the_surface_dice_has_a_column_the_smallest_first(tmp
 
 def test_detection_stands_alone_where_no_probabilities_and_no_uncertainties_are(tmp_path):
     html, page = report(tmp_path, [save_case(tmp_path), save_case(tmp_path, "missed", predicted=False)])
-    assert "False positives per scan" in page.text
-    assert "Calibration error" not in page.text and "AURC" not in page.text
-    assert html.count("<td>2</td>\n<td>0.50</td><td>0.00</td>") == 4  # one of two found, at the site and in all
+    assert "False parts per scan" in page.text
+    assert not [words for words in ("Calibration error", "AURC", "Lesion AUC") if words in page.text]
+    # One of two found and no scan without it, of both structures, at the site and in all.
+    row = "<td>1 of 2</td><td>0 of 0</td><td>\N{EN DASH}</td>\n<td>0.50</td><td>0.00</td>"
+    assert html.count(row) == 4
 
 
 def test_calibration_and_ranking_are_shown_where_inference_left_them(tmp_path):
@@ -227,4 +297,4 @@ def test_calibration_and_ranking_are_shown_where_inference_left_them(tmp_path):
     nib.save(image.as_reoriented(turn), tmp_path / "pred" / "a_probability.nii.gz")
     (tmp_path / "pred" / "scans.csv").write_text("case,uncertainty_pancreas,uncertainty_lesion\na,0.2,0.3\n")
     _, page = report(tmp_path, [case])
-    assert "Calibration error" in page.text and "Best AURC" in page.text
+    assert "Calibration error" in page.text and "Best AURC" in page.text and "Lesion AUC" in page.text

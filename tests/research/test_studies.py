@@ -230,11 +230,16 @@ def test_a_run_that_is_made_again_replaces_its_record(write, tmp_path):
     run = plan_runs(study)[1]
     for dice in (0.5, 0.75):
         found = {"dice": {"mean": dice}, "detection": {"sensitivity": 1.0}}
-        overall = {"pancreas": found, "lesion": {"dice": {"mean": None}}}
+        froc = {"sensitivity_at_0.25_per_scan": 0.5, "sensitivity_at_2_per_scan": None}
+        overall = {"pancreas": found, "lesion": {"dice": {"mean": None}, "froc": froc}}
         (tmp_path / "summary.json").write_text(json.dumps({"overall": overall}))
         track(tmp_path, study, run, tmp_path, {"torch": "2"})
     (record,) = recorded(tmp_path)
-    assert record.data.metrics == {"pancreas_dice": 0.75, "pancreas_sensitivity": 1.0}
+    assert record.data.metrics == {
+        "pancreas_dice": 0.75,
+        "pancreas_sensitivity": 1.0,
+        "lesion_sensitivity_at_0.25_per_scan": 0.5,
+    }
     assert record.data.params == {"variant": "full", "test_site": "valley", "seed": "0", "torch": "2"}
 
 

@@ -59,6 +59,7 @@ def cases(tmp_path: Path) -> Path:
                         "surface_dice": dice,
                         "hausdorff95_mm": 3.0,
                         "reference_ml": 0.0 if healthy else 20.0,
+                        "prediction_ml": (2.5 if variant == "less" else 0.0) if healthy else 20.0,
                         "reference_components": 0 if healthy else 2,
                         "detected_components": 0 if healthy else 1,
                         "false_positive_components": int(healthy and variant == "less"),
@@ -124,11 +125,17 @@ def test_each_unseen_site_has_a_mean_of_its_own(study, cases, tmp_path):
 def test_variants_are_compared_on_the_cases_that_have_the_structure(study, cases, tmp_path):
     _, tables = report(study, cases, tmp_path / "out")
     means = tables["lesion"]["Means over all unseen sites"]
+    assert means["variant"][-1] == "cases with HD95" and means["full"][-1] == "9"
     assert means["full"][1] == means["less"][1] == "9"
     trust = tables["lesion"]["Detection, calibration and uncertainty"]
-    assert trust["variant"][:2] == ["sensitivity", "false positives per scan"]
-    assert trust["full"][:2] == ["0.50", "0.00"]
-    assert trust["less"][:2] == ["0.50", "0.10"]
+    assert trust["variant"][:4] == [
+        "found",
+        "false alarms in scans without it",
+        "sensitivity",
+        "false positives per scan",
+    ]
+    assert trust["full"][:4] == ["9 of 9", "0 of 1", "0.50", "0.00"]
+    assert trust["less"][:4] == ["9 of 9", "1 of 1 (mean 2.5 ml)", "0.50", "0.10"]
 
 
 def test_the_report_tells_whether_the_uncertainty_ranks_the_cases(study, cases, tmp_path):

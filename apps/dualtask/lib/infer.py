@@ -30,6 +30,9 @@ from lib.versions import WeightVersions
 STUDY = "study"
 """Entry of a request that names the study whose scan is segmented; an uploaded scan has none."""
 
+_FACTS = ("doubt", "indicators", "scan_uncertainty", "embedding")
+"""What of a result a viewer is told beside the mask; ``doubt`` is its score and, where it is high, the sentence."""
+
 
 class DualTaskInfer(BundleInferTask):
     """Segments a scan with the current weights.
@@ -46,7 +49,7 @@ class DualTaskInfer(BundleInferTask):
         conf: what the server was started with.
 
     Raises:
-        InputError: the bundle's weights are absent or unusable.
+        InputError: the bundle's weights or its model of doubt are absent or unusable.
     """
 
     def __init__(self, bundle: Bundle, versions: WeightVersions, results: ResultStore, conf: dict[str, str]) -> None:
@@ -66,6 +69,7 @@ class DualTaskInfer(BundleInferTask):
         device = name_to_device(device_list())
         self._get_network(device, None)
         super().inferer({"device": device})
+        super().post_transforms({"device": device})
 
     def info(self) -> dict[str, Any]:
         return {**super().info(), "version": self.versions.name}
@@ -156,7 +160,7 @@ class DualTaskInfer(BundleInferTask):
         self, data: dict[str, Any], extension: str | None = None, dtype: str | None = None
     ) -> tuple[str, dict[str, Any]]:
         extension = extension or data.get("result_extension") or ".nii.gz"
-        facts: dict[str, Any] = {name: data[name] for name in ("scan_uncertainty", "embedding") if name in data}
+        facts: dict[str, Any] = {name: data[name] for name in _FACTS if name in data}
         if extension not in (".nii", ".nii.gz"):
             path, params = super().writer(data, extension, dtype)
             return path, {**params, **facts}

@@ -67,8 +67,8 @@ def froc(hits: Sequence[float], false: Sequence[float], lesions: int, scans: int
 def confidence_name(components: Sequence[Component]) -> str:
     """The field of components that is their confidence.
 
-    The mean probability, or the volume where some come without. The largest probability would tie most components, for
-    it is near 1 in each of them.
+    The mean probability, or the volume where some come without. The largest probability is that of one voxel, and so
+    near 1 in large components that it hardly puts them in order.
     """
     return "ml" if any(math.isnan(component.probability) for component in components) else "probability"
 

@@ -77,7 +77,8 @@ def summarise(rows: Sequence[Row], components: Sequence[Component] | None = None
         with the structure in reference or prediction, the ``rank_correlation`` of uncertainty and 1 - Dice, ``aurc``
         and ``best_aurc`` (see ``RiskCoverage``). What is not defined is None. Cases of unknown site count in
         ``overall`` only. With the components there are ``S["lesion"]["froc"]``, the sensitivity at each of
-        ``FALSE_ALARMS``, and ``"froc_confidence"``, see ``confidence_name``.
+        ``FALSE_ALARMS`` (empty without a scan whose lesions are annotated), and ``"froc_confidence"``, see
+        ``confidence_name``.
     """
     sites = sorted({row["site"] for row in rows} - {""})
     summary: dict[str, Any] = {
@@ -88,7 +89,7 @@ def summarise(rows: Sequence[Row], components: Sequence[Component] | None = None
         summary["froc_confidence"] = confidence_name(components)
         for site, statistics in [(None, summary["overall"]), *summary["sites"].items()]:
             curve = froc_of_cases(rows, components, site)
-            statistics["lesion"]["froc"] = sensitivities(curve) if curve else None
+            statistics["lesion"]["froc"] = sensitivities(curve) if curve else {}
     return summary
 
 

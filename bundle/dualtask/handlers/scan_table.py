@@ -15,7 +15,10 @@ from dualtask.structures import STRUCTURES
 
 
 class ScanTable:
-    """Writes ``scans.csv``: one row for each scan, with ``case`` and ``uncertainty_<structure>`` in [0, 1].
+    """Writes ``scans.csv``: one row for each scan.
+
+    Its columns are ``case``, ``doubt`` in [0, 1] that the result is wrong (empty without a model of it),
+    ``uncertainty_<structure>`` in [0, 1], and the indicators of ``dualtask.doubt``, empty where they are not defined.
 
     The file is replaced after each scan, so that an interrupted run leaves the rows of the scans that it finished.
 
@@ -32,9 +35,14 @@ class ScanTable:
 
     def __call__(self, engine: Engine) -> None:
         for scan in engine.state.output:
-            uncertainty = {f"uncertainty_{name}": f"{scan['scan_uncertainty'][name]:.6f}" for name in STRUCTURES}
+            values = {
+                "doubt": scan["doubt"]["score"] if "doubt" in scan else None,
+                **{f"uncertainty_{name}": scan["scan_uncertainty"][name] for name in STRUCTURES},
+                **scan["indicators"],
+            }
             path = scan["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]
-            self.rows.append({"case": case_name(path), **uncertainty})
+            written = {name: "" if value is None else f"{value:.6f}" for name, value in values.items()}
+            self.rows.append({"case": case_name(path), **written})
         table = io.StringIO()
         writer = csv.DictWriter(table, self.rows[0].keys(), lineterminator="\n")
         writer.writeheader()

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
+from torch.nn import functional
 
 from dualtask.distances.heaviside import per_structure
-from dualtask.inferers.heads import head_outputs
+from dualtask.inferers.evidence import Evidence, overlap
+from dualtask.inferers.heads import embedded_outputs, head_outputs
 from dualtask.inferers.region import Region, largest_component, region_of_interest
 from dualtask.maps import MAPS, fuse_heads
 from dualtask.networks.fusion import FUSIONS
@@ -80,7 +82,8 @@ class CascadeInferer(Inferer):
 
         Returns:
             [1, 6, X, Y, Z] with the channels ``dualtask.maps.MAPS``; outside the region the probability is 0,
-            the distance the truncation distance, and the uncertainty 0.
+            the distance the truncation distance, and the uncertainty 0. What the cascade saw on its way is
+            attached, see :class:`dualtask.inferers.evidence.Evidence`.
 
         Raises:
             ValueError: the batch holds more than one scan.
@@ -88,34 +91,44 @@ class CascadeInferer(Inferer):
         if inputs.shape[0] != 1:
             raise ValueError(f"the cascade takes one scan at a time, got a batch of {inputs.shape[0]}.")
         image = torch.as_tensor(inputs)
-        organ = self._localise(image)
-        if not organ.any():
+        localised, localiser_share = self._localise(image)
+        if not localised.any():
             logger.warning("The localiser found no pancreas: sliding over the whole scan instead; check the result.")
-            return self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
+            maps = self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
+            return Evidence(localiser_agreement=0.0).attached_to(maps)
+        organ = localised
         region = region_of_interest(organ, self.region_size, self.margin)
         for round_number in range(1, self.max_rounds + 1):
-            maps = self._fuse(head_outputs(image[(..., *region)], network, self.flips), network)
+            outputs, embedding = embedded_outputs(image[(..., *region)], network, self.flips)
+            maps = self._fuse(outputs, network)
             refined = np.zeros_like(organ)
             refined[region] = largest_component(_organ(maps))
-            if not refined.any() or _dice(organ, refined) >= self.agreement:
+            agreement = overlap(organ, refined)
+            if not refined.any() or agreement >= self.agreement:
                 break
             next_region = region_of_interest(refined, self.region_size, self.margin)
             if next_region == region or round_number == self.max_rounds:
                 break
             organ, region = refined, next_region
-        return self._paste(maps, region, image.shape)
+        evidence = Evidence(
+            agreement, overlap(localised, refined), localiser_share, mean_over(refined[region], embedding)
+        )
+        return evidence.attached_to(self._paste(maps, region, image.shape))
 
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
         return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share)
 
-    def _localise(self, image: torch.Tensor) -> np.ndarray:
+    def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, float | None]:
+        """Largest component of what the localiser takes for the organ, [X, Y, Z], and its share of all of that."""
         maps = self._fuse(head_outputs(downsample_image(image, self.factor), self.localiser), self.localiser)
-        coarse = largest_component(_organ(maps))
+        seen = _organ(maps)
+        coarse = largest_component(seen)
+        share = np.count_nonzero(coarse) / np.count_nonzero(seen) if seen.any() else None
         for axis in range(3):
             coarse = coarse.repeat(self.factor, axis=axis)
         x, y, z = image.shape[2:]
-        return coarse[:x, :y, :z]
+        return coarse[:x, :y, :z], share
 
     def _paste(self, maps: torch.Tensor, region: Region, shape: torch.Size) -> torch.Tensor:
         whole = maps.new_zeros(1, maps.shape[1], *shape[2:])
@@ -128,5 +141,10 @@ def _organ(maps: torch.Tensor) -> np.ndarray:
     return (maps[0, MAPS["probability"]][_ORGAN] > 0.5).cpu().numpy()
 
 
-def _dice(first: np.ndarray, second: np.ndarray) -> float:
-    return 2.0 * np.count_nonzero(first & second) / (np.count_nonzero(first) + np.count_nonzero(second))
+def mean_over(organ: np.ndarray, embedding: torch.Tensor) -> tuple[float, ...] | None:
+    """Mean of an embedding [1, 32, X/s, Y/s, Z/s] over a mask [X, Y, Z], None if it is empty."""
+    mask = torch.as_tensor(organ, dtype=torch.float32, device=embedding.device)[None, None]
+    weights = functional.adaptive_avg_pool3d(mask, embedding.shape[2:])
+    if not organ.any():
+        return None
+    return tuple(((embedding * weights).sum((0, 2, 3, 4)) / weights.sum()).tolist())

@@ -22,7 +22,14 @@ class HeadsInferer(Inferer):
 
 
 def head_outputs(image: torch.Tensor, network: nn.Module, flips: Sequence[Sequence[int]] = ()) -> torch.Tensor:
-    """Logits of the classification head and distances of the regression head.
+    """Logits of the classification head and distances of the regression head, see :func:`embedded_outputs`."""
+    return embedded_outputs(image, network, flips)[0]
+
+
+def embedded_outputs(
+    image: torch.Tensor, network: nn.Module, flips: Sequence[Sequence[int]] = ()
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of the classification head and distances of the regression head, and the embedding.
 
     Args:
         image: [B, 1, X, Y, Z] in [0, 1].
@@ -32,13 +39,16 @@ def head_outputs(image: torch.Tensor, network: nn.Module, flips: Sequence[Sequen
 
     Returns:
         float32 [B, 4, X, Y, Z]: logits of pancreas and lesion, then distance / truncation distance of both, cut to
-        [-1, 1]. The network computes in bf16 where the processor has it.
+        [-1, 1]; and float32 [B, 32, X/s, Y/s, Z/s] of the image itself. The network computes in bf16 where the
+        processor has it.
     """
     total = torch.zeros(())
+    embeddings = []
     for flip in ((), *flips):
         axes = [axis + 2 for axis in flip]
         with autocast(image.device):
             heads = network.heads(image.flip(axes))
         outputs = torch.cat([heads.logits.float(), heads.distance.float().clamp(-1, 1)], dim=1)
         total = total + outputs.flip(axes)
-    return total / (1 + len(flips))
+        embeddings.append(heads.embedding)
+    return total / (1 + len(flips)), embeddings[0].float()

@@ -46,16 +46,20 @@ VIEWS = (
 )
 
 
-def draw_overlays(name: str, scan: MetaTensor, reference: MetaTensor, prediction: MetaTensor) -> list[Picture]:
-    """Draw three slices through the centre of the lesion.
+def draw_overlays(
+    name: str, scan: MetaTensor, reference: MetaTensor, prediction: MetaTensor, structure: str = "lesion"
+) -> list[Picture]:
+    """Draw three slices through the centre of a structure.
 
     Without a lesion in the reference they go through the predicted one, else through the pancreas of the reference,
-    else through the predicted pancreas, else through the middle of the scan.
+    else through the predicted pancreas, else through the middle of the scan. Of the pancreas the lesions are passed
+    over.
 
     Args:
         name: of the case.
         scan: HU, [1, X, Y, Z], in any orientation, with affine voxel -> mm (RAS+).
         reference, prediction: label maps on the same grid.
+        structure: what the slices go through, one of ``STRUCTURES``.
 
     Returns:
         one picture for each of ``VIEWS``, a square of 200 mm, to scale.
@@ -64,7 +68,7 @@ def draw_overlays(name: str, scan: MetaTensor, reference: MetaTensor, prediction
     scan, reference, prediction = (to_ras(volume) for volume in (scan, reference, prediction))
     spacing = voxel_sizes(scan.affine.numpy())
     hu, truth, found = (volume[0].numpy() for volume in (scan, reference, prediction))
-    target, point = _point_of_interest(truth, found, spacing)
+    target, point = _point_of_interest(truth, found, spacing, structure)
     return [
         embed(
             _draw(view, hu, truth, found, point, spacing),
@@ -75,15 +79,13 @@ def draw_overlays(name: str, scan: MetaTensor, reference: MetaTensor, prediction
     ]
 
 
-def _point_of_interest(truth: np.ndarray, found: np.ndarray, spacing: np.ndarray) -> tuple[str, np.ndarray]:
+def _point_of_interest(
+    truth: np.ndarray, found: np.ndarray, spacing: np.ndarray, structure: str
+) -> tuple[str, np.ndarray]:
     """What the slices go through, in words, and its voxel [3]."""
-    candidates = (
-        ("the reference lesion", truth == 2),
-        ("the predicted lesion", found == 2),
-        ("the reference pancreas", truth >= 1),
-        ("the predicted pancreas", found >= 1),
-    )
-    for target, mask in candidates:
+    lesion = (("the reference lesion", truth == 2), ("the predicted lesion", found == 2))
+    pancreas = (("the reference pancreas", truth >= 1), ("the predicted pancreas", found >= 1))
+    for target, mask in (*lesion, *pancreas) if structure == "lesion" else pancreas:
         voxels = np.argwhere(mask)
         if len(voxels):
             # The centroid of a bent organ may lie outside it.

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+_PNG_URI = "data:image/png;base64,"
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -19,6 +21,11 @@ class Picture:
     uri: str
     alt: str
     caption: str
+
+    @property
+    def png(self) -> bytes:
+        """The image alone, as the content of a file."""
+        return base64.b64decode(self.uri.removeprefix(_PNG_URI))
 
 
 def embed(figure: Figure, alt: str, caption: str) -> Picture:
@@ -29,4 +36,4 @@ def embed(figure: Figure, alt: str, caption: str) -> Picture:
     # A palette halves the page. Maximum coverage keeps the hue of a small lesion, which the default gives up for greys.
     buffer = io.BytesIO()
     pixels.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(buffer, "PNG", optimize=True)
-    return Picture("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), alt, caption)
+    return Picture(_PNG_URI + base64.b64encode(buffer.getvalue()).decode("ascii"), alt, caption)

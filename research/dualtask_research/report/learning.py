@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dualtask.errors import print_input_errors_as_one_sentence
+from dualtask.evaluation.presence import with_reference
 from dualtask.files import write_atomically
 from dualtask.report.colours import LINE_COLOURS
 from dualtask.structures import STRUCTURES
@@ -25,7 +26,6 @@ from dualtask_research.report.study_tables import (
     comparison_table,
     introduction,
     read_cases,
-    with_reference,
     write_interval,
 )
 from dualtask_research.statistics import Comparison, case_means, mean_interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,10 @@ from typing import Any
 
 from dualtask.errors import InputError, print_input_errors_as_one_sentence
 from dualtask.evaluation import case_name, read_label_maps
+from dualtask.evaluation.presence import with_reference
 from dualtask.files import write_atomically
 from dualtask.report.colours import STRUCTURE_COLOURS
+from dualtask.report.examples import extremes
 from dualtask.report.overlays import draw_overlays
 from dualtask.report.pictures import Picture
 from dualtask.report.rendering import number, render_page
@@ -34,7 +35,6 @@ from dualtask_research.report.study_tables import (
     site_table,
     trust_table,
     verdicts,
-    with_reference,
 )
 from dualtask_research.statistics import case_means
 from dualtask_research.studies.plan import Run, Study, Variant, read_study
@@ -83,7 +83,7 @@ def write_study_report(
     # No row where the sites of the study do not annotate a structure.
     for structure in (structure for structure in STRUCTURES if any(row["structure"] == structure for row in rows)):
         own = [row for row in rows if row["structure"] == structure]
-        examples = _examples(own, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
+        examples = _examples(own, structure, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
         structures[structure] = _report(own, list(by_name), reference, structure, examples)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
     records = [json.loads(run.read_text()) for run in runs]
@@ -105,7 +105,7 @@ def write_study_report(
     if output_dir.resolve() != cases.parent.resolve():
         write_atomically(output_dir / "cases.csv", lambda temporary: temporary.write_text(cases.read_text()))
     for structure, report in structures.items():
-        image = base64.b64decode(report.plots[0].uri.split(",")[1])
+        image = report.plots[0].png
         write_atomically(output_dir / f"{structure}.png", partial(Path.write_bytes, data=image))
 
 
@@ -128,18 +128,14 @@ def _report(
 
 
 def _examples(
-    rows: Rows, variant: Variant, folder: Path, dataset_dir: str | os.PathLike[str]
+    rows: Rows, structure: str, variant: Variant, folder: Path, dataset_dir: str | os.PathLike[str]
 ) -> dict[str, list[Picture]]:
     """Slices of the worst, the median and the best case of a variant, by Dice over seeds, as its first seed did it."""
     own = [row for row in with_reference(rows) if row["variant"] == variant.name]
     means = case_means(own, "dice").get(variant.name, {})
-    ranked = sorted(means, key=means.__getitem__)
-    if not ranked:
-        return {}
     cases = {case_name(case["image"]): case for case in decathlon_datalist(dataset_dir)}
     examples = {}
-    for words, place in (("Worst", 0), ("Median", len(ranked) // 2), ("Best", -1)):
-        site, name = ranked[place]
+    for words, (site, name) in extremes(means).items():
         if name not in cases:
             raise InputError(f"{dataset_dir} has no case {name}: give the folder that the study was run on.")
         seeds = {int(row["seed"]): row for row in own if (row["test_site"], row["case"]) == (site, name)}
@@ -147,7 +143,7 @@ def _examples(
         maps = read_label_maps(cases[name], folder / Run(variant, site, seed).name)
         mean, shown = number(means[site, name], 3), number(float(row["dice"]), 3)
         caption = f"{words}: {name} ({site}), Dice {mean} over seeds; shown is seed {seed} with {shown}"
-        examples[caption] = draw_overlays(name, read_volume(cases[name]["image"]), *maps)
+        examples[caption] = draw_overlays(name, read_volume(cases[name]["image"]), *maps, structure)
     return examples
 
 

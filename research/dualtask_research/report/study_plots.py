@@ -7,10 +7,11 @@ from itertools import cycle
 
 from matplotlib.figure import Figure
 
+from dualtask.evaluation.presence import with_reference
 from dualtask.evaluation.selective import risk_coverage
 from dualtask.report.colours import LINE_COLOURS
 from dualtask.report.pictures import Picture, embed
-from dualtask_research.report.study_tables import Rows, uncertainty_and_risk, with_reference
+from dualtask_research.report.study_tables import Rows, uncertainty_and_risk
 from dualtask_research.statistics import case_means
 
 _DPI = 110

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dualtask.errors import InputError
 from dualtask.evaluation.detection import DETECTION
+from dualtask.evaluation.presence import ScanCounts, count_scans, with_reference
 from dualtask.evaluation.selective import RiskCoverage, rank_correlation, risk_coverage
 from dualtask.report.rendering import number
 from dualtask_research.statistics import Comparison, Interval, case_means, compare, mean_interval
@@ -51,17 +52,11 @@ def introduction(description: str, synthetic: bool) -> list[str]:
     return [description, "", *(["**Synthetic scans; no statement about patients.**", ""] if synthetic else [])]
 
 
-def with_reference(rows: Rows) -> Rows:
-    """The rows whose reference holds the structure.
-
-    All variants are averaged over these. A variant that invents a lesion in a healthy scan would otherwise be averaged
-    over other cases than one that does not; what it invents is counted as false positive.
-    """
-    return [row for row in rows if float(row["reference_ml"]) > 0]
-
-
 def score_table(rows: Rows, variants: Sequence[str]) -> Table:
-    """Means with intervals of a structure's scores over all sites.
+    """Means with intervals of a structure's scores over all sites and the cases whose reference holds it.
+
+    A variant that invents a lesion in a healthy scan would otherwise be averaged over other cases than one that does
+    not; what it invents is counted by :func:`trust_table`.
 
     Args:
         rows: of one structure.
@@ -75,8 +70,9 @@ def score_table(rows: Rows, variants: Sequence[str]) -> Table:
         seeds = {row["seed"] for row in rows if row["variant"] == variant}
         intervals = [mean_interval(list(cases.get(variant, {}).values())) for cases in means]
         written = [write_interval(interval, digits) for interval, digits in zip(intervals, (3, 3, 1), strict=True)]
-        body.append((variant, str(len(seeds)), str(intervals[0].n), *written))
-    return Table("Means over all unseen sites", ("variant", "seeds", "cases", *metrics), tuple(body))
+        body.append((variant, str(len(seeds)), str(intervals[0].n), *written, str(intervals[-1].n)))
+    header = ("variant", "seeds", "cases with it", *metrics, "cases with HD95")
+    return Table("Means over all unseen sites", header, tuple(body))
 
 
 def comparison_table(comparisons: Sequence[Comparison], reference: str) -> Table:
@@ -128,9 +124,9 @@ def site_table(rows: Rows, variants: Sequence[str]) -> Table:
 
 
 def trust_table(rows: Rows, variants: Sequence[str]) -> Table:
-    """Detection of components, calibration of the probabilities and ranking by the uncertainty.
+    """Detection in scans and of components, calibration of the probabilities and ranking by the uncertainty.
 
-    Columns of scores that no run has are left out.
+    Scans count once for each seed. Columns of scores that no run has are left out.
 
     Args:
         rows: of one structure.
@@ -138,17 +134,22 @@ def trust_table(rows: Rows, variants: Sequence[str]) -> Table:
     """
     known = {name for row in rows for name in row}
     columns: dict[str, list[str]] = {}
+    by_variant = [[row for row in rows if row["variant"] == variant] for variant in variants]
     if known.issuperset(DETECTION):
-        counts = [[_total(rows, variant, name) for name in DETECTION] for variant in variants]
-        scans = [sum(row["variant"] == variant for row in rows) for variant in variants]
+        scans = [count_scans(own) for own in by_variant]
+        columns["found"] = [f"{each.found} of {each.with_reference}" for each in scans]
+        columns["false alarms in scans without it"] = [_write_false_alarms(each) for each in scans]
+        counts = [[sum(float(row[name]) for row in own) for name in DETECTION] for own in by_variant]
         columns["sensitivity"] = [number(found / true if true else None, 2) for true, found, _ in counts]
         columns["false positives per scan"] = [
-            number(false / n if n else None, 2) for (_, _, false), n in zip(counts, scans, strict=True)
+            number(false / len(own) if own else None, 2) for (_, _, false), own in zip(counts, by_variant, strict=True)
         ]
-    if any(not math.isnan(float(row.get("calibration_error", "nan"))) for row in rows):
-        errors = case_means(rows, "calibration_error")
-        intervals = [mean_interval(list(errors.get(variant, {}).values())) for variant in variants]
-        columns["calibration error"] = [write_interval(interval) for interval in intervals]
+    present = with_reference(rows)
+    for words, score in (("lesion AUC", "lesion_auc"), ("calibration error", "calibration_error")):
+        if any(not math.isnan(float(row.get(score, "nan"))) for row in present):
+            means = case_means(present, score)
+            intervals = [mean_interval(list(means.get(variant, {}).values())) for variant in variants]
+            columns[words] = [write_interval(interval) for interval in intervals]
     if "uncertainty" in known:
         pairs = [uncertainty_and_risk(rows, variant) for variant in variants]
         curves = [risk_coverage(*pair) if pair[0] else None for pair in pairs]
@@ -160,6 +161,8 @@ def trust_table(rows: Rows, variants: Sequence[str]) -> Table:
 
 def uncertainty_and_risk(rows: Rows, variant: str) -> tuple[list[float], list[float]]:
     """Uncertainty and 1 - Dice of each case that has both, means over the seeds of a variant.
+
+    These are the cases with the structure in reference or prediction: a false alarm is an error of 1.
 
     Args:
         rows: of one structure.
@@ -200,8 +203,9 @@ def write_interval(interval: Interval, digits: int = 3) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _total(rows: Rows, variant: str, column: str) -> float:
-    return sum(float(row[column]) for row in rows if row["variant"] == variant)
+def _write_false_alarms(scans: ScanCounts) -> str:
+    volume = "" if scans.false_alarm_ml is None else f" (mean {number(scans.false_alarm_ml, 1)} ml)"
+    return f"{scans.false_alarms} of {scans.without_reference}{volume}"
 
 
 def _write_areas(curve: RiskCoverage | None) -> str:

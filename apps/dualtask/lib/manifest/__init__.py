@@ -10,7 +10,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.sha256"
 
-_LOADED = {"configs": {".json", ".conf"}, "dualtask": {".py", ".jinja"}, "models": {".pt"}}
+_LOADED = {"configs": {".json", ".conf"}, "dualtask": {".py", ".jinja"}, "models": {".pt", ".json"}}
 """Folder of a bundle -> suffixes of the files in it that are loaded."""
 
 _LEFT_BY_TRAINING = ("_previous.pt", "_last.pt")

@@ -5,6 +5,7 @@ from lib.repairs import (
     datastores,
     dcmqi,
     dicom_proxy,
+    doubtful_results,
     event_loop,
     segmentation_objects,
     unknown_tasks,
@@ -19,5 +20,6 @@ def apply_repairs(bundle: Bundle) -> None:
     dicom_proxy.apply()
     event_loop.apply()
     segmentation_objects.apply(bundle)
+    doubtful_results.apply()  # around what the one before it exchanged
     unknown_tasks.apply()
     viewer.apply()

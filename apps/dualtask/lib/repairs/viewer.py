@@ -3,9 +3,10 @@
 The OHIF that comes with MONAI Label 0.8.5 has no tools to correct a proposal nor a way to save it: its MONAI Label mode
 leaves out the panel for both, and the panel's export dies in silence because nobody tells it where to. What would be
 exported lies upside down: one part of OHIF sorts the slices upwards, the other downwards. Its server field says port
-8000 whatever the port is. It says "Failed" where the server says why, shows the progress in white on white, offers to
-stop a training that has ended, and opens a study "undefined" when all are labelled. It asks Google for fonts. And files
-in folders of its own, icons among them, are answered with its start page.
+8000 whatever the port is. It says "Failed" where the server says why, "Successful" where the server doubts the result,
+shows the progress in white on white, offers to stop a training that has ended, and opens a study "undefined" when all
+are labelled. It asks Google for fonts. And files in folders of its own, icons among them, are answered with its start
+page.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ def _connecting(script: str) -> str:
 
 
 def _informing(script: str) -> str:
-    """MONAI Label's panel, with the model's version, what went wrong, and how far the training is."""
+    """MONAI Label's panel, with the model's version, what went wrong or may be wrong, and how far the training is."""
     name = "this.state.info.data.name"
     script = _replaced(script, f"{name})", f'{name}, " ", Object.values(this.state.info.data.models)[0].version)')
     script = _replaced(script, "'Failed to Run Segmentation'", "'Failed to Run Segmentation' + _sentence(response)")
+    script = _replaced(script, _SEGMENTED, _SEGMENTED_DOUBTFULLY)
+    script = _replaced(script, _USAGE, _USAGE_OR_DOUBT)
     script = _replaced(script, _NO_SAMPLE, _NO_SAMPLE_LEFT)
     started = "'Failed to ' + (training ? 'STOP' : 'RUN') + ' training'"
     script = _replaced(script, started, f"{started} + _sentence(response)")
@@ -75,6 +78,41 @@ function _sentence(error) {
   return answer?.detail ? ': ' + answer.detail : '';
 }
 """
+
+_SEGMENTED = """        message: 'Running Segmentation - Successful',
+        type: 'success',
+        duration: 4000
+      });
+      this.props.updateView(response, model, label_names);
+    };
+    this.modelSelector = /*#__PURE__*/react.createRef();
+    this.state = {
+      currentModel: null
+    };"""
+
+_SEGMENTED_DOUBTFULLY = """        message: 'Running Segmentation - Successful',
+        type: 'success',
+        duration: 4000
+      });
+      const doubt = decodeURIComponent(response.headers['x-doubt'] || '');
+      if (doubt) {
+        this.notification.show({ title: 'MONAI Label - ' + model, message: doubt, type: 'warning', duration: 15000 });
+      }
+      this.setState({ doubt });
+      this.props.updateView(response, model, label_names);
+    };
+    this.modelSelector = /*#__PURE__*/react.createRef();
+    this.state = {
+      currentModel: null,
+      doubt: ''
+    };"""
+"""The sentence of ``lib.repairs.doubtful_results``: over the scan for some seconds, in the panel until the next run."""
+
+_USAGE = '"Experience fully automated segmentation for "'
+
+_USAGE_OR_DOUBT = f"""this.state.doubt ? /*#__PURE__*/react.createElement("b", {{
+          role: 'alert'
+        }}, this.state.doubt, /*#__PURE__*/react.createElement("br", null)) : null, {_USAGE}"""
 
 _NO_SAMPLE = """      if (response.status !== 200) {
         this.notification.show({

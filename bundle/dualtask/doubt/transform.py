@@ -1,0 +1,53 @@
+"""Says of a result how far it is to be doubted."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.transforms import Transform
+from monai.utils import ImageMetaKey, convert_to_tensor
+
+from dualtask.doubt.indicators import scan_indicators
+from dualtask.doubt.model import DoubtModel
+from dualtask.evaluation.label_maps import case_name
+from dualtask.inferers.evidence import Evidence
+
+logger = logging.getLogger(__name__)
+
+
+class DoubtResult(Transform):
+    """Adds ``indicators`` {name: value or None} and ``doubt`` {"score": [0, 1], "warning": sentence or None}.
+
+    The sentence is logged as a warning as well, so that no failure that can be told goes by in silence.
+
+    Args:
+        model: see ``dualtask.doubt``; None gives the indicators alone, to fit a model on.
+        pred_key: key of what :class:`dualtask.inferers.CascadeInferer` returned, [6, X, Y, Z].
+        image_key: key of the preprocessed scan [1, X, Y, Z] with ``known`` beside it.
+    """
+
+    def __init__(self, model: DoubtModel | None, pred_key: str = "pred", image_key: str = "image") -> None:
+        self.model = model
+        self.pred_key = pred_key
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        maps, image = result[self.pred_key], result[self.image_key]
+        evidence = Evidence.of(maps)
+        voxel_mm3 = math.prod(image.pixdim.tolist())
+        plain, scan, known = (convert_to_tensor(each, track_meta=False) for each in (maps, image, result["known"]))
+        values = scan_indicators(plain, scan, known, voxel_mm3, evidence)
+        result["indicators"] = values
+        if self.model is None:
+            return result
+        values["embedding_distance"] = self.model.familiar.distance(evidence.embedding)
+        doubt = self.model.judge(values)
+        warning = doubt.warning(case_name(image.meta[ImageMetaKey.FILENAME_OR_OBJ]))
+        if warning:
+            logger.warning(warning)
+        result["doubt"] = {"score": round(doubt.score, 6), "warning": warning}
+        return result

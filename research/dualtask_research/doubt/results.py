@@ -1,0 +1,85 @@
+"""Results of labelled cases with their indicators: what a model of doubt is fitted on."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualtask.doubt import INDICATORS
+from dualtask.doubt.indicators import Values
+from dualtask.errors import InputError
+from dualtask.evaluation import read_scores
+from dualtask.files import write_atomically
+from dualtask_research.doubt.versions import AS_IT_IS
+
+FAILED = 0.5
+"""Dice of the pancreas below which a result counts as wrong."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of one version of a case.
+
+    Attributes:
+        case: its name, one patient each.
+        site: "" where it is not known.
+        version: one of ``VERSIONS``.
+        dice: of the pancreas; 0 where the reference shows none.
+        values: of the indicators.
+    """
+
+    case: str
+    site: str
+    version: str
+    dice: float
+    values: Values
+
+    @property
+    def failed(self) -> bool:
+        return self.dice < FAILED
+
+
+def write_results(path: str | os.PathLike[str], results: Sequence[Result]) -> None:
+    """Write results as CSV, atomically; indicators that are not defined stay empty."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["case", "site", "version", "dice", *INDICATORS])
+            for result in results:
+                values = ["" if value is None else f"{value:.6f}" for value in map(result.values.get, INDICATORS)]
+                writer.writerow([result.case, result.site, result.version, f"{result.dice:.6f}", *values])
+
+    write_atomically(path, write)
+
+
+def read_evaluated(folder: str | os.PathLike[str]) -> list[Result]:
+    """Results of an evaluation, from its ``scans.csv`` and ``metrics.csv``.
+
+    The distance of the embedding is left out: it was taken from what another model calls familiar.
+
+    Raises:
+        InputError: a file is absent or is no such table, or they are not of the same scans.
+    """
+    path = Path(folder) / "scans.csv"
+    rows = {row["case"]: row for row in read_scores(Path(folder) / "metrics.csv") if row["structure"] == "pancreas"}
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run the evaluation first.")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            scans = {row["case"]: row for row in csv.DictReader(file)}
+        values = {
+            case: {name: float(scans[case][name]) if scans[case][name] else None for name in INDICATORS}
+            for case in rows
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not fit {Path(folder) / 'metrics.csv'}: run the evaluation again.") from error
+    # Without a pancreas in the reference the Dice is not defined where none was found, and 0 where one was.
+    return [
+        Result(case, row["site"], AS_IT_IS, row["dice"], values[case] | {"embedding_distance": None})
+        for case, row in rows.items()
+        if row["dice"] == row["dice"]
+    ]
