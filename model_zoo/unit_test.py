@@ -16,6 +16,7 @@ COARSE = {
     "spatial_shape": [32, 24, 16],
     "localiser_factor": 2,
     "localiser_shape": [32, 24, 16],
+    "mirrored_axes": [0],
 }
 
 
