@@ -30,15 +30,19 @@ def infer_task(bundle: Bundle, folder: Path) -> DualTaskInfer:
 
 
 class Thresholds(torch.nn.Module):
-    """Maps [B, 6, X, Y, Z], see ``dualtask.maps``, of the classes that the scans below paint in grey."""
+    """Maps [B, 6, X, Y, Z], see ``dualtask.maps``, of the classes that the scans below paint in grey.
+
+    Probabilities rise with the intensity as interpolation mixes two classes, so that a face stays where it was painted
+    though it lies between the voxels of the network's grid.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.projection = torch.nn.Identity()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        low, high = (torch.as_tensor((hu + 100) / 340) for hu in (0, 140))
-        probability = torch.cat([image >= low, image >= high], dim=1).float()
+        pancreas, lesion = ((hu + 100) / 340 for hu in (PANCREAS_HU, LESION_HU))
+        probability = torch.cat([image / pancreas, (image - pancreas) / (lesion - pancreas)], dim=1).clamp(0, 1)
         return torch.cat([probability, 1 - 2 * probability, 0 * probability], dim=1)
 
 
@@ -68,7 +72,7 @@ def write_scan(path: Path, affine: np.ndarray, painted: dict[int, tuple[slice, s
     return label
 
 
-BOXES = {PANCREAS_HU: np.s_[4:20, 6:30, 3:9], LESION_HU: np.s_[8:14, 10:18, 4:8]}
+BOXES = {PANCREAS_HU: np.s_[4:20, 6:30, 4:10], LESION_HU: np.s_[8:14, 10:18, 5:9]}
 
 
 @pytest.fixture
