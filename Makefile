@@ -32,8 +32,8 @@ FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test lint format manifest figures bench robustness check-site fetch-msd pictures doubt
-.PHONY: serve serve-dicomweb debian clean test-bundle zoo
+.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
+.PHONY: doubt serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -112,14 +112,30 @@ zoo: $(VENV)/installed ## the folder to submit to MONAI's Model Zoo in demo/mode
 	PYTHONPATH=bundle python -m model_zoo --output $(DEMO)/model_zoo
 
 figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the README: held-out synthetic scans of every site
-	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 3000
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 5000
 	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 
-doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights (DATA=<folder of the training>, CACHE=<its scans on disk>)
-	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(DATA) --held_out $(HELD_OUT) \
+doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights, after `make real-scans` (DATA=<other folder>, CACHE=<its scans on disk>)
+	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(or $(DATA),$(DEMO)/real_scans) --held_out $(HELD_OUT) \
 		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
+
+real-scans: $(VENV)/installed ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
+	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
+	@$(MAKE) --no-print-directory check-site SITE=nih_slab DATA=$(NIH)
+	@$(MAKE) --no-print-directory check-site SITE=synthetic DATA=$(DEMO)/training_synthetic
+	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/btcv_assembled.json $(BTCV) \
+		--site configs/sites/msd_partial.json $(MSD) --site configs/sites/nih_slab.json $(NIH) \
+		--site configs/sites/synthetic.json $(DEMO)/training_synthetic \
+		--checks_dir $(DEMO)/sites --output_dir $(DEMO)/real_scans
+
+figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures.md, after `make real-scans`
+	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
+		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
+	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \

@@ -1,4 +1,5 @@
-"""The README's table and picture, from an evaluation of held-out synthetic scans (`make figures`)."""
+"""The tables of docs/reference/figures.md and the README's picture, from an evaluation of held-out scans
+(`make figures`, `make figures-real`)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def table(rows: list[Row]) -> str:
     """Markdown: means per site and structure, with the number of cases that they are taken over."""
     summary = summarise(rows)
     lines = [
-        "| synthetic site | structure | cases with it | " + " | ".join(_COLUMNS) + " | cases with HD95 |",
+        "| site | structure | cases with it | " + " | ".join(_COLUMNS) + " | cases with HD95 |",
         "|---" * (4 + len(_COLUMNS)) + "|",
     ]
     for group, statistics in {**summary["sites"], "all": summary["overall"]}.items():
@@ -77,11 +78,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, required=True, help="masks and metrics.csv of the evaluation")
-    parser.add_argument("--picture", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, help="of synthetic scans; those of patients are not for publication")
     arguments = parser.parse_args()
     rows = read_scores(arguments.predictions / "metrics.csv")
     print(table(rows), lesions(rows), sep="\n\n")
-    picture(arguments.dataset, arguments.predictions, rows).save(arguments.picture, optimize=True)
+    if arguments.picture:
+        picture(arguments.dataset, arguments.predictions, rows).save(arguments.picture, optimize=True)
 
 
 if __name__ == "__main__":

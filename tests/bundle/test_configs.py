@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from dualtask.phantom.sites import SITES
 
@@ -34,17 +35,30 @@ def test_training_and_inference_declare_the_same_network_and_preprocessing(bundl
     assert inference["localiser_def"]["backbone"] == inference["network_def"]["backbone"]
 
     def image_part(config: dict) -> list[dict]:
+        """What happens to the image and to what is known of it."""
         steps = []
         for step in config["preprocessing"]["transforms"]:
-            if "image" not in step.get("keys", []) and step.get("keys") != "image":
+            if "label_key" in step or step.get("keys") == "label":
                 continue
-            step = {**step, "keys": "image"}
-            if isinstance(step.get("mode"), list):
-                step["mode"] = step["mode"][0]
+            if isinstance(keys := step.get("keys"), list):
+                kept = [index for index, key in enumerate(keys) if key != "label"]
+                lists = {name: value for name, value in step.items() if name in ("keys", "mode")}
+                step = step | {name: [value[index] for index in kept] for name, value in lists.items()}
             steps.append(step)
         return steps
 
     assert image_part(train) == image_part(inference)
+    assert train["network_def"]["fusion"] == inference["network_def"]["fusion"]
+
+
+def test_the_localiser_has_the_step_of_its_own_grid_in_training_and_inference(workflow, small_dataset):
+    dataset = {"dataset_dir": str(small_dataset)}
+    training = workflow("train.json", "localiser.json", **dataset).parser
+    inference = workflow("inference.json", workflow_type="infer", datalist=[]).parser
+    trained, fine = training.get_parsed_content("network_def"), inference.get_parsed_content("network_def")
+    used = inference.get_parsed_content("localiser_def")
+    assert torch.equal(used.sharpness, trained.sharpness)
+    assert torch.equal(used.sharpness, fine.sharpness / 2)
 
 
 def test_the_ids_that_monai_label_overrides_exist(bundle_root):
@@ -75,6 +89,30 @@ def test_the_default_data_is_the_synthetic_sites(bundle_root):
     for name in ("train.json", "inference.json"):
         assert read(bundle_root, name)["dataset_dir"]["_target_"] == "dualtask.phantom.synthetic_dataset"
     assert len(SITES) >= 4
+
+
+def test_the_configs_know_of_no_site_and_no_unknown_value_by_default(bundle_root):
+    train = read(bundle_root, "train.json")
+    assert train["site_shares"] == {}
+    assert read(bundle_root, "inference.json")["unknown"] is None
+
+
+def test_every_handler_that_one_process_of_several_leaves_out_has_a_name(bundle_root):
+    train, several = read(bundle_root, "train.json"), read(bundle_root, "multi_gpu_train.json")
+    named = [key.removesuffix("#_disabled_") for key in several if key.endswith("#_disabled_")]
+    for key in named:
+        part, name = key.split("#")
+        assert f'"@{key}"' in json.dumps(train[part]["handlers"])
+        assert "_target_" in train[part][name]
+    assert len(named) == 6
+
+
+def test_the_network_is_shown_mirrored_along_one_axis_only(bundle_root):
+    """Right and left: averaging over mirror images of other axes would take views that no training has shown."""
+    mirror = read(bundle_root, "train.json")["train"]["mirror"]
+    assert (mirror["_target_"], mirror["spatial_axis"]) == ("RandFlipd", 0)
+    assert 0 < mirror["prob"] < 1
+    assert read(bundle_root, "localiser.json")["train#mirror#prob"] == 0
 
 
 def test_every_loss_term_of_the_config_has_a_weight(bundle_root):
@@ -112,8 +150,10 @@ def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
     assert outcome.returncode == 0, outcome.stderr[-2000:]
 
 
-def test_terms_come_in_gradually_in_a_training_from_scratch_only(bundle_root):
-    ramp_up = read(bundle_root, "train.json")["train"]["handlers"][-1]
-    assert ramp_up["_target_"] == "dualtask.handlers.RampUp"
-    assert set(ramp_up["terms"]) <= set(read(bundle_root, "train.json")["loss"]["terms"])
-    assert read(bundle_root, "finetune.json")["ramp_up_epochs"] == 0
+def test_inference_averages_over_the_mirror_images_that_training_shows_and_no_others(workflow, small_dataset):
+    """On axes that training does not mirror the network is wrong, and takes the average with it."""
+    training = workflow("train.json", dataset_dir=str(small_dataset)).parser
+    inference = workflow("inference.json", workflow_type="infer", dataset_dir=str(small_dataset)).parser
+    axes = inference.get_parsed_content("image_format")["mirrored_axes"]
+    assert inference.get_parsed_content("inferer").flips == [[axis] for axis in axes]
+    assert [training.get_parsed_content("train#mirror").flipper.spatial_axis] == axes

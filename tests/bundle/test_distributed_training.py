@@ -11,19 +11,21 @@ from pathlib import Path
 import pytest
 import torch
 
-KEYS = ["image", "label"]
+from small_workflows import SMALL_GRID
+
+KEYS = ["image", "label", "known"]
 WITHOUT_CHANCE = {
     # The paper's backbone has a dropout.
     "network_def#backbone": {"_target_": "dualtask.networks.SegResNetBackbone", "width": 8},
     "image_format": SMALL_GRID,
     "validate#crop#margin": [0, 0, 0],
     "val_interval": 1,
-    "ramp_up_epochs": 0,
     "tracking_uri": "",
-    "views": ["$torch.nn.Identity()", "$torch.nn.Identity()"],
+    "views": ["$torch.nn.Identity()"],
     "train#dataset#data": "$@cases[0][:2]",
     "train#dataloader#num_workers": 0,
-    "train#dataloader#shuffle": False,
+    "train#dataloader#batch_size": 1,
+    "train#hiding#prob": 0.0,
     "train#trainer#max_epochs": 3,
     "train#crop#transforms": [
         {"_target_": "SpatialPadd", "keys": KEYS, "spatial_size": "$@image_format['spatial_shape']"},
@@ -36,9 +38,9 @@ WITHOUT_CHANCE = {
             "_target_": "dualtask.transforms.SignedDistanced",
             "keys": "label",
             "spacing": "@grid_spacing",
-            "truncation": "$@pred_format['distance_truncation']",
+            "truncation": "@truncation",
         },
-        {"_target_": "dualtask.transforms.ContrastSitesd", "keys": "label"},
+        {"_target_": "dualtask.transforms.ContrastSitesd", "keys": "label", "spacing": "@grid_spacing"},
     ],
 }
 
@@ -65,11 +67,16 @@ def train(bundle_root: Path, dataset: Path, folder: Path, launcher: list[str], o
 def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_same_batch(
     bundle_root, small_dataset, tmp_path
 ):
-    alone = {**WITHOUT_CHANCE, "accumulation_steps": 2}
+    # One process takes both scans one after the other, and steps when it has seen both; two see one each.
+    in_order = {"_target_": "torch.utils.data.SequentialSampler", "data_source": "@train#dataset"}
+    divided = {"_target_": "monai.data.DistributedSampler", "dataset": "@train#dataset", "shuffle": False}
+    alone = {**WITHOUT_CHANCE, "accumulation_steps": 2, "train#sampler": in_order}
     one = train(bundle_root, small_dataset, tmp_path / "one", [sys.executable], [alone])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     multi_gpu = bundle_root / "configs" / "multi_gpu_train.json"
-    two = train(bundle_root, small_dataset, tmp_path / "two", torchrun, [WITHOUT_CHANCE, multi_gpu])
+    two = train(
+        bundle_root, small_dataset, tmp_path / "two", torchrun, [WITHOUT_CHANCE, multi_gpu, {"train#sampler": divided}]
+    )
     assert [epoch["loss"] for epoch in two] == pytest.approx([epoch["loss"] for epoch in one], rel=1e-5)
     assert one[-1]["loss"] < one[0]["loss"]
     assert two[-1]["validation"] == pytest.approx(one[-1]["validation"], abs=1e-4)

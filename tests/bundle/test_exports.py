@@ -8,8 +8,8 @@ import pytest
 import torch
 
 STAGES = {"network": "model.pt", "localiser": "localiser.pt"}
-SIDES = (80, 64, 48)
-LOCALISER = {"sharpness": "$@pred_format['distance_sharpness'] / @image_format['localiser_factor']"}
+SIDES = (64, 48, 40)
+LOCALISER = {"sharpness": "$[limit / (@step_width * @image_format['localiser_factor']) for limit in @truncation]"}
 
 
 @pytest.fixture(params=STAGES)

@@ -108,7 +108,7 @@ def test_acquisition_views_clip_few_voxels(image):
     inside = (image > 0) & (image < 1)
     clipped = []
     for seed in SEEDS:
-        scan = AcquisitionView.acquire(image, generator(seed))[inside]
+        scan = AcquisitionView().acquire(image, generator(seed))[inside]
         clipped.append(float(((scan < 0) | (scan > 1)).float().mean()))
     assert np.mean(clipped) < 0.01
     assert max(clipped) < 0.08
@@ -126,13 +126,13 @@ def test_acquisition_views_differ_visibly(image):
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_intensity_curve_rises_and_stays_in_range(seed):
-    values = apply_curve(torch.linspace(0, 1, 101), random_curve(generator(seed)))
+    values = apply_curve(torch.linspace(0, 1, 101), random_curve(0.8, generator(seed)))
     assert (values.diff() > 0).all()
     assert 0.03 <= values[0] <= 0.1 and 0.9 - 1e-6 <= values[-1] <= 0.97 + 1e-6
 
 
 def test_intensity_curve_is_the_bernstein_polynomial():
-    curve = random_curve(generator())
+    curve = random_curve(0.8, generator())
     x = np.linspace(0, 1, 11)
     expected = interpolate.BPoly(curve.double().numpy()[:, None], [0, 1])(x)
     np.testing.assert_allclose(apply_curve(torch.from_numpy(x), curve), expected, atol=1e-6)

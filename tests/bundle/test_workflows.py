@@ -16,6 +16,7 @@ import torch
 from dualtask.errors import find_input_error
 from dualtask.evaluation import score_cases
 from dualtask.scans import decathlon_datalist
+from small_workflows import SMALL_GRID
 
 ROUNDING = 1e-5  # of an interpolation
 ABLATIONS = Path(__file__).parents[2] / "configs" / "ablation"
@@ -44,8 +45,7 @@ def train(workflow, dataset: Path, folder: Path, *overlays: str, epochs: int = 2
 def test_training_lowers_the_loss_and_every_supervised_term_and_saves_the_best_network(
     workflow, small_dataset, tmp_path
 ):
-    # full weights from the start: the sums of epochs with different weights cannot be compared
-    history = train(workflow, small_dataset, tmp_path / "models", epochs=6, learning_rate=0.01, ramp_up_epochs=0)
+    history = train(workflow, small_dataset, tmp_path / "models", epochs=6, learning_rate=0.01)
     first, last = history[0], history[-1]
     assert last["loss"] < first["loss"]
     for term in ("classification", "regression", "distance_to_mask"):
@@ -55,16 +55,15 @@ def test_training_lowers_the_loss_and_every_supervised_term_and_saves_the_best_n
     assert all(isinstance(values, torch.Tensor) for values in state.values())
 
 
-def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(
-    workflow, small_dataset, tmp_path, bundle_root
-):
-    folder = tmp_path / "models"
+def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(workflow, small_dataset, tmp_path):
+    folder, trained = tmp_path / "models", tmp_path / "scratch" / "model.pt"
     folder.mkdir()
-    weights = shutil.copy(bundle_root / "models" / "model.pt", folder / "model.pt")
-    scratch = train(workflow, small_dataset, tmp_path / "scratch", epochs=1)
+    scratch = train(workflow, small_dataset, trained.parent, epochs=6, learning_rate=0.01)
+    weights = shutil.copy(trained, folder / "model.pt")
     tuned = train(workflow, small_dataset, folder, "finetune.json", epochs=1, weights=str(weights))
-    assert tuned[0]["terms"]["regression"] < scratch[0]["terms"]["regression"]
-    assert (folder / "model_previous.pt").read_bytes() == (bundle_root / "models" / "model.pt").read_bytes()
+    for term in ("classification", "regression"):
+        assert tuned[0]["terms"][term] < scratch[0]["terms"][term]
+    assert (folder / "model_previous.pt").read_bytes() == trained.read_bytes()
 
 
 def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path):
@@ -102,7 +101,34 @@ def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset
     terms = history[0]["terms"]
     assert terms["output_consistency"] > 0
     assert terms["cross_task_consistency"] > 0
-    assert terms["regression"] == terms["slice_presence"] == 0
+    assert terms["classification"] == terms["regression"] == terms["distance_to_mask"] == 0
+
+
+def test_each_site_gets_its_share_of_the_crops(workflow, small_dataset):
+    shares = {"coastal": 3.0, "valley": 1.0}
+    part = workflow("train.json", dataset_dir=str(small_dataset), site_shares=shares).parser.get_parsed_content
+    drawn = dict.fromkeys(shares, 0.0)
+    for case, weight in zip(part("cases")[0], part("train#sampler").weights.tolist(), strict=True):
+        drawn[case["site"]] += weight
+    assert drawn["coastal"] == pytest.approx(3 * drawn["valley"])
+
+
+def test_a_slab_trains_beside_whole_scans(workflow, small_dataset, tmp_path):
+    cases = decathlon_datalist(small_dataset)
+    scan = nib.load(cases[1]["image"])
+    voxels = np.asarray(scan.dataobj).copy()
+    voxels[:, :, : voxels.shape[2] // 3] = -3024
+    nib.save(nib.Nifti1Image(voxels, scan.affine), tmp_path / "slab.nii.gz")
+    slab = {**cases[1], "image": str(tmp_path / "slab.nii.gz"), "unknown": -3024}
+    (epoch,) = train(
+        workflow,
+        small_dataset,
+        tmp_path / "models",
+        epochs=1,
+        **{"train#dataset#data": [cases[0], slab], "validate#dataset#data": [slab]},
+    )
+    assert np.isfinite(epoch["loss"])
+    assert 0 <= epoch["validation"]["val_mean_dice"] <= 1
 
 
 def test_training_on_a_label_with_an_unknown_value_ends_with_the_sentence_and_saves_nothing(
@@ -197,7 +223,9 @@ def test_maps_are_saved_beside_the_mask_in_the_geometry_of_the_scan(workflow, sm
     mask = nib.load(tmp_path / "out" / f"{stem}_seg.nii.gz").get_fdata()
     assert (maps["probability"][mask > 0][:, 0] > 0.5).all()
     assert 0 <= maps["uncertainty"].min() < maps["uncertainty"].max() <= 1 + ROUNDING
-    assert -15 - ROUNDING <= maps["distance"].min() < 0 < maps["distance"].max() <= 15 + ROUNDING
+    assert maps["distance"].min() < 0 < maps["distance"].max()
+    for structure, truncation in enumerate((15.0, 7.5)):
+        assert np.abs(maps["distance"][..., structure]).max() == pytest.approx(truncation, abs=ROUNDING)
     assert maps["distance"][mask > 0][:, 0].mean() < 0
     header, row = (tmp_path / "out" / "scans.csv").read_text().splitlines()
     assert header == "case,uncertainty_pancreas,uncertainty_lesion"

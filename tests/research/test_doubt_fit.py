@@ -148,6 +148,8 @@ def test_held_out_cases_are_taken_by_name(small_dataset, tmp_path):
     training, validation = split_by_name(cases, config)
     assert ["valley_001" in case["image"] for case in validation] == [True]
     assert len(training) == len(cases) - 1
+    config.write_text(json.dumps({"held_out": ["valley_001"], "test_sites": ["coastal"]}))
+    assert {case["site"] for case in split_by_name(cases, config)[0]} == {"valley"}
     for content in ('{"held_out": ["of another folder"]}', "{}"):
         config.write_text(content)
         with pytest.raises(InputError, match=r"config\.json"):

@@ -137,6 +137,8 @@ def test_the_test_site_reaches_neither_training_nor_validation_and_alone_is_eval
 def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_dataset, tmp_path):
     study = read_study(STUDIES / f"{name}.json")
     runs = [run for run in plan_runs(study) if (run.test_site, run.seed) == (study.test_sites[0], 0)]
+    localiser = resolve(commands(study, runs[0], small_dataset, tmp_path)[0])
+    assert runs[0].name.startswith("localiser/")
     for run in runs:
         training, *evaluations = (resolve(command) for command in commands(study, run, small_dataset, tmp_path))
         weights = tmp_path / run.name / "model.pt"
@@ -146,8 +148,15 @@ def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_datase
             for part in ("image_format", "pred_format"):
                 assert inference.get_parsed_content(part) == training.get_parsed_content(part)
             used = inference.get_parsed_content("network")
-            assert used.regression_share == training.get_parsed_content("network_def").regression_share
-            assert inference.get_parsed_content("localiser").sharpness == used.sharpness / 2
+            trained = training.get_parsed_content("network_def")
+            for setting in ("regression_share", "bounded"):
+                assert getattr(used, setting) == getattr(trained, setting)
+            assert torch.equal(used.sharpness, trained.sharpness)
+            assert inference.get_parsed_content("inferer").truncation.flatten().tolist() == (
+                training.get_parsed_content("truncation")
+            )
+            sharpness = localiser.get_parsed_content("network_def").sharpness
+            assert torch.equal(inference.get_parsed_content("localiser").sharpness, sharpness)
 
 
 def test_what_is_done_is_not_run_again_and_other_settings_are_refused(write, small_dataset, tmp_path, monkeypatch):
@@ -237,8 +246,7 @@ def test_a_run_that_is_made_again_replaces_its_record(write, tmp_path):
 def test_the_command_runs_a_whole_study_and_then_finds_it_done(
     write, small_dataset, tmp_path, bundle_root, monkeypatch, capsys
 ):
-    grid = SMALL_GRID
-    (tmp_path / "grid.json").write_text(json.dumps({"image_format": grid}))
+    (tmp_path / "grid.json").write_text(json.dumps({"image_format": SMALL_GRID}))
     study = write(overlays=["grid.json"], variants={"full": {}})
     command = ["studies", str(study), "--dataset_dir", str(small_dataset), "--output_dir", str(tmp_path / "out")]
     monkeypatch.setenv("PYTHONPATH", str(bundle_root))

@@ -8,6 +8,7 @@ from dualtask.handlers.epoch_seed import EpochSeed
 from dualtask.handlers.gradient_clipping import GradientClipping
 from dualtask.handlers.history import TrainingHistory
 from dualtask.handlers.scan_table import ScanTable
+from dualtask.handlers.together import Together
 from dualtask.handlers.tracking import ExperimentTracking
 from dualtask.handlers.weight_average import WeightAverage
 
@@ -22,6 +23,7 @@ __all__ = [
     "HeadDiagnostics",
     "LastCheckpoint",
     "ScanTable",
+    "Together",
     "TrainingHistory",
     "WeightAverage",
 ]

@@ -40,8 +40,8 @@ class CascadeInferer(Inferer):
         margin: voxels around the mask's box.
         agreement: Dice between the organ masks of two rounds at which the recurrence stops.
         max_rounds: bound on the rounds of the fine stage; 1 does without the recurrence.
-        flips: mirror images that the fine stage averages over beside the image, see :func:`head_outputs`; all of them
-            are ``[[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]``.
+        flips: mirror images that the fine stage averages over beside the image, see :func:`head_outputs`; training
+            shows those of ``[[0]]``.
         fusion: how the two heads become one probability, one of ``dualtask.networks.fusion.FUSIONS``; None leaves it
             to the network, whose weights were selected with its own.
     """

@@ -71,14 +71,18 @@ def read_chain(weights: str, localiser_weights: str) -> Chain:
 def split_by_name(cases: Sequence[Case], config: Path) -> tuple[list[Case], list[Case]]:
     """Training and validation cases, the latter those that the list ``held_out`` of a config names.
 
+    Cases of the sites that its list ``test_sites`` names, if it has one, are neither.
+
     Raises:
         InputError: the config has no such list, or there is no such case.
     """
     try:
-        held_out = set(json.loads(config.read_text(encoding="utf-8"))["held_out"])
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        held_out, test_sites = set(settings["held_out"]), set(settings.get("test_sites", ()))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{config} has no list held_out: give a config such as configs/real_scans.json.") from error
-    training, validation = ([case for case in cases if (_name(case) in held_out) == held] for held in (False, True))
+    ours = [case for case in cases if case.get("site") not in test_sites]
+    training, validation = ([case for case in ours if (_name(case) in held_out) == held] for held in (False, True))
     if not validation:
         raise InputError(f"None of the cases that {config} holds out is in the data: give what it was written for.")
     return training, validation
