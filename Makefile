@@ -8,7 +8,6 @@ SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_004
-HELD_OUT ?= configs/real_scans.json
 
 # What annotation in OHIF is tried and tested with.
 DEBIAN := chromium orthanc orthanc-dicomweb
@@ -118,7 +117,7 @@ figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 
 doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights, after `make real-scans` (DATA=<other folder>, CACHE=<its scans on disk>)
-	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(or $(DATA),$(DEMO)/real_scans) --held_out $(HELD_OUT) \
+	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(or $(DATA),$(DEMO)/real_scans) --without_sites nih_slab \
 		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
 
 real-scans: $(VENV)/installed ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)

@@ -17,7 +17,7 @@ from dualtask.evaluation.tables import write_scores
 from dualtask.inferers import CascadeInferer
 from dualtask.networks.heads import Heads
 from dualtask.scans import decathlon_datalist
-from dualtask_research.doubt.collect import Chain, results_of_versions, split_by_name, training_embeddings
+from dualtask_research.doubt.collect import Chain, results_of_versions, training_embeddings
 from dualtask_research.doubt.fit import choose_threshold, familiar_embeddings, fit, table, write_model
 from dualtask_research.doubt.results import Result, read_evaluated, write_results
 from dualtask_research.doubt.versions import AS_IT_IS, VERSIONS, misled, without_pancreas
@@ -139,21 +139,6 @@ def test_a_misled_localiser_points_to_the_left_and_down():
 def test_a_localiser_that_points_out_of_a_small_scan_finds_nothing(shape):
     inferer = CascadeInferer(Threshold(), factor=2, region_size=(16, 16, 16), truncation=(15.0, 7.5))
     assert not misled(inferer)._localise(torch.ones(1, 1, *shape))[0].any()
-
-
-def test_held_out_cases_are_taken_by_name(small_dataset, tmp_path):
-    cases = decathlon_datalist(small_dataset)
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"held_out": ["valley_001", "of another folder"]}))
-    training, validation = split_by_name(cases, config)
-    assert ["valley_001" in case["image"] for case in validation] == [True]
-    assert len(training) == len(cases) - 1
-    config.write_text(json.dumps({"held_out": ["valley_001"], "test_sites": ["coastal"]}))
-    assert {case["site"] for case in split_by_name(cases, config)[0]} == {"valley"}
-    for content in ('{"held_out": ["of another folder"]}', "{}"):
-        config.write_text(content)
-        with pytest.raises(InputError, match=r"config\.json"):
-            split_by_name(cases, config)
 
 
 def test_an_evaluation_joins_by_its_tables(tmp_path):

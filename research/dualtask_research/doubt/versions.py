@@ -16,8 +16,8 @@ Scan = dict[str, torch.Tensor]
 
 _FEWEST_SLICES = 12
 _MISLED_BY = (-30, 0, -24)
-"""Voxels: 90 mm to the left and 72 mm down, among loops of the small bowel. The region of the fine stage is so large that
-from nearer it finds back."""
+"""Voxels: 90 mm to the left and 72 mm down, among loops of the small bowel. From nearer the fine stage finds back, for
+its region is large."""
 
 
 @dataclass(frozen=True)
