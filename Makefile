@@ -8,7 +8,6 @@ SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_004
-HELD_OUT ?= configs/real_scans.json
 TESTS ?= tests/bundle
 
 # What annotation in OHIF is tried and tested with.
@@ -33,8 +32,8 @@ FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures doubt
-.PHONY: serve serve-dicomweb debian clean test-bundle zoo
+.PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
+.PHONY: doubt serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -129,6 +128,10 @@ figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 
+doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights, after `make real-scans` (DATA=<other folder>, CACHE=<its scans on disk>)
+	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(or $(DATA),$(DEMO)/real_scans) --without_sites nih_slab \
+		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
+
 real-scans: $(DEMO)/training_synthetic/dataset.json ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
 	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
 	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
@@ -143,10 +146,6 @@ figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures
 	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
 		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
-
-doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights (DATA=<folder of the training>, CACHE=<its scans on disk>)
-	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(DATA) --held_out $(HELD_OUT) \
-		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \

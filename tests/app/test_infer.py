@@ -170,7 +170,7 @@ def test_answer_holds_what_the_cascade_saw(task, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(task, "inferer", lambda data=None: cascade)
     write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (3, 3, 3)), BOXES)
     _, answer = task({"image": str(tmp_path / "scan.nii.gz"), "device": "cpu"})
-    assert answer["indicators"]["localiser_agreement"] > 0.8
+    assert answer["indicators"]["localiser_agreement"] > 0.7
     assert answer["indicators"]["embedding_distance"] > 0
     assert 0 <= answer["doubt"]["score"] <= 1
 

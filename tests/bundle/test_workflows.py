@@ -251,8 +251,8 @@ def test_maps_are_saved_beside_the_mask_in_the_geometry_of_the_scan(workflow, sm
         assert np.abs(maps["distance"][..., structure]).max() == pytest.approx(truncation, abs=ROUNDING)
     assert maps["distance"][mask > 0][:, 0].mean() < 0
     header, row = (tmp_path / "out" / "scans.csv").read_text().splitlines()
-    assert header == "case,uncertainty_pancreas,uncertainty_lesion"
-    assert row.startswith(f"{stem},0.")
+    assert header.startswith("case,doubt,uncertainty_pancreas,uncertainty_lesion,certainty")
+    assert row.startswith(f"{stem},0.") or row.startswith(f"{stem},1.")
 
 
 BAD = {

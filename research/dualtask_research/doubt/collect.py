@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections import Counter
@@ -19,7 +18,6 @@ from torch import nn
 import dualtask
 from dualtask.doubt import scan_indicators
 from dualtask.doubt.model import Familiar
-from dualtask.errors import InputError
 from dualtask.evaluation.label_maps import case_name
 from dualtask.inferers import CascadeInferer
 from dualtask.inferers.cascade import mean_over
@@ -68,26 +66,6 @@ def read_chain(weights: str, localiser_weights: str) -> Chain:
     )
 
 
-def split_by_name(cases: Sequence[Case], config: Path) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases, the latter those that the list ``held_out`` of a config names.
-
-    Raises:
-        InputError: the config has no such list, or there is no such case.
-    """
-    try:
-        held_out = set(json.loads(config.read_text(encoding="utf-8"))["held_out"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{config} has no list held_out: give a config such as configs/real_scans.json.") from error
-    training, validation = ([case for case in cases if (_name(case) in held_out) == held] for held in (False, True))
-    if not validation:
-        raise InputError(f"None of the cases that {config} holds out is in the data: give what it was written for.")
-    return training, validation
-
-
-def _name(case: Case) -> str:
-    return case_name(case["image"])
-
-
 def preprocessed(cases: Sequence[Case], chain: Chain, cache_dir: str | os.PathLike[str]) -> Iterator[tuple[Case, Scan]]:
     """Cases with their scans on the network's grid, kept in a folder as trainings keep them."""
     scans = DiskCache(cases, chain.preprocessing, cache_dir)
@@ -122,7 +100,7 @@ def results_of_versions(
 ) -> Iterator[Result]:
     """Results of all versions of cases that their scans allow for."""
     for case, scan in preprocessed(cases, chain, cache_dir):
-        name, site = _name(case), str(case.get("site", ""))
+        name, site = case_name(case["image"]), str(case.get("site", ""))
         for title, version in VERSIONS.items():
             spoilt = version.change(scan)
             if spoilt is not None:

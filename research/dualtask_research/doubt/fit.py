@@ -89,15 +89,15 @@ def fit(results: Sequence[Result], familiar: Familiar) -> tuple[DoubtModel, list
 def choose_threshold(scores: Sequence[float], failed: Sequence[bool]) -> float:
     """The score from which on results are flagged.
 
-    Of the thresholds that flag at most a tenth of the good results, the one at which the share of failures that is
-    flagged exceeds that of good results most; it lies halfway between two scores.
+    Of the thresholds that flag at most a tenth of the good results, those that flag most failures, and of them the
+    highest; it lies halfway between two scores.
     """
     values, wrong = np.asarray(scores), np.asarray(failed)
     levels = np.unique(values)
     candidates = np.concatenate([(levels[1:] + levels[:-1]) / 2, [(levels[-1] + 1) / 2]])
     flagged = values[None] >= candidates[:, None]
-    failures, in_vain = flagged[:, wrong].mean(1), flagged[:, ~wrong].mean(1)
-    return float(candidates[np.where(in_vain <= _IN_VAIN, failures - in_vain, -1).argmax()])
+    caught = np.where(flagged[:, ~wrong].mean(1) <= _IN_VAIN, flagged[:, wrong].sum(1), -1)
+    return float(candidates[np.flatnonzero(caught == caught.max())[-1]])
 
 
 def _fitted(results: Sequence[Result], familiar: Familiar) -> DoubtModel:
