@@ -77,7 +77,7 @@ def main() -> None:
         part = training_parts(folder)
         case = part("preprocessing")(part("cases")[0][0])
     draw = Compose([part("train#crop"), part("train#hiding"), part("train#augmentation")]).flatten().transforms
-    crops = part("train#dataloader").batch_size
+    crops = part("train#dataloader#batch_size")
     network, loss, optimizer = part("train#trainer#network"), part("loss"), part("optimizer")
     prepare, prepare_plain = part("train#trainer#prepare_batch"), PrepareViews(part("views"), teacher=None)
     spacing, truncation = part("grid_spacing"), part("truncation")
