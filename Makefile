@@ -8,6 +8,7 @@ SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_004
+TESTS ?= tests/bundle
 
 # What annotation in OHIF is tried and tested with.
 DEBIAN := chromium orthanc orthanc-dicomweb
@@ -38,7 +39,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 # The stamp is as old as the environment: a change of the pins brings it up to date.
-$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-dev.txt tests/bundle/requirements.txt bundle/requirements.txt constraints.txt
 	@echo "Setting up the environment in $(VENV) (3 to 5 minutes, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
@@ -51,6 +52,9 @@ $(DEMO)/studies/dataset.json: | $(VENV)/installed
 $(DEMO)/series/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/series --dicom \
 		--sites coastal alpine --cases-per-site 2 --seed 2026
+
+$(DEMO)/training_synthetic/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
 
 # Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
 # RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
@@ -95,6 +99,14 @@ test: $(VENV)/installed debian lint ## lint and all tests
 	python -m pytest tests/test_docs.py tests/bundle tests/research tests/benchmarks tests/model_zoo -n 2 --dist loadfile
 	python -m pytest tests/app tests/battery # alone: they drive servers and viewers, and look at the clock
 
+# Apart from the app, which keeps numpy and pydicom below their newest: the bundle works with those, too.
+test-bundle: ## the bundle's tests alone, in an environment of their own (PYTHON=python3.13, TESTS=tests/bundle)
+	@environment=.venv-bundle-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	test -x $$environment/bin/python || $(PYTHON) -m venv $$environment; \
+	echo "Setting up the environment in $$environment ..." && \
+	$$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bundle/requirements.txt && \
+	$$environment/bin/python -m pytest $(TESTS)
+
 lint: $(VENV)/installed ## style and static checks
 	ruff check .
 	ruff format --check .
@@ -120,8 +132,7 @@ doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights, after `mak
 	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(or $(DATA),$(DEMO)/real_scans) --without_sites nih_slab \
 		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
 
-real-scans: $(VENV)/installed ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
-	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+real-scans: $(DEMO)/training_synthetic/dataset.json ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
 	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
 	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
 	@$(MAKE) --no-print-directory check-site SITE=nih_slab DATA=$(NIH)

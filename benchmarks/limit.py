@@ -21,7 +21,7 @@ from dualtask.inferers.precision import autocast
 from figures import report
 from parts import DEVICE, inference_parts, timed
 
-_SHAPES = {"localiser": (35, 35, 22), "region": (120, 104, 64)}
+_SHAPES = {"localiser": (35, 35, 28), "region": (80, 72, 56)}
 _LISTED = 10
 
 

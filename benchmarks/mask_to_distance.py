@@ -20,8 +20,8 @@ from scipy import fft
 
 from dualtask.distances import signed_distance, soft_signed_distance
 
-SPACING = (2.0, 2.0, 2.5)
-SHAPE = (80, 64, 48)
+SPACING = (3.0, 3.0, 3.0)
+SHAPE = (64, 48, 40)
 TRUNCATION = 15.0
 _BANDS = (10.0, 5.0)
 

@@ -18,6 +18,7 @@ from dualtask.views import AcquisitionView, RandConv
 
 _COLOURS = ("tab:blue", "tab:orange")
 _MARGIN_MM = 40
+_TRUNCATION_MM = (15.0, 7.5)
 
 
 def section(case: dict[str, str], predictions: Path) -> dict[str, np.ndarray]:
@@ -63,7 +64,9 @@ def estimates(planes: dict[str, np.ndarray], case: str) -> plt.Figure:
         outline(row[0], planes["label"], "solid")
         outline(row[0], planes["seg"], "dotted")
         draw(row[1], planes["probability"][..., index], f"probability of {structure}", cmap="viridis", vmin=0, vmax=1)
-        draw(row[2], planes["distance"][..., index], f"distance to {structure}, mm", cmap="RdBu", vmin=-15, vmax=15)
+        limit = _TRUNCATION_MM[index]
+        distance = planes["distance"][..., index]
+        draw(row[2], distance, f"distance to {structure}, mm", cmap="RdBu", vmin=-limit, vmax=limit)
         draw(row[3], planes["uncertainty"][..., index], f"uncertainty of {structure}", cmap="magma", vmin=0, vmax=1)
     figure.suptitle(f"{case}: SYNTHETIC scan, held out; not for diagnosis", fontsize=10)
     return figure

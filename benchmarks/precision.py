@@ -15,7 +15,7 @@ import torch
 from figures import report
 from parts import DEVICE, inference_parts, timed
 
-SHAPES = {"localiser": (35, 35, 22), "training crop": (80, 64, 48), "region": (120, 104, 64)}
+SHAPES = {"localiser": (35, 35, 28), "training crop": (64, 48, 40), "region": (80, 72, 56)}
 
 
 def main() -> None:

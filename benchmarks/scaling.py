@@ -65,7 +65,7 @@ def training_step(batch: int, steps: int) -> dict[str, float]:
         draw, case = part("train#preprocessing"), part("cases")[0][0]
         drawn = [draw(case) for _ in range(batch)]
     samples = [sample[0] if isinstance(sample, list) else sample for sample in drawn]
-    names = ("image", "label", "label_distance", "label_sites", "annotated")
+    names = ("image", "label", "label_distance", "label_sites", "annotated", "known")
     views, targets = prepare({name: _stacked(samples, name) for name in names}, DEVICE, False)
 
     def step() -> None:
@@ -84,12 +84,12 @@ def _stacked(samples: Sequence[Mapping[str, Any]], name: str) -> torch.Tensor:
 
 def by_structures(repeats: int) -> list[dict[str, float]]:
     """Seconds of the signed distances of so many structures on a crop."""
-    label = generate_case(SITES["metro"], seed=4000, case=0, matrix=96).label[:80, :64, :48]
+    label = generate_case(SITES["metro"], seed=4000, case=0, matrix=96).label[:64, :48, :40]
     organ = structure_masks(torch.from_numpy(label)[None])[:1]
-    distances = SignedDistanced(keys="label", spacing=(2, 2, 2.5), truncation=20.0)
     seconds: dict[int, list[float]] = {count: [] for count in _STRUCTURES}
     for _ in range(repeats):
         for count in _STRUCTURES:
+            distances = SignedDistanced(keys="label", spacing=(3, 3, 3), truncation=[15.0] * count)
             sample = {"label": organ.repeat(count, 1, 1, 1)}
             seconds[count].append(timed(distances, sample)[1])
     return [{"structures": count, "seconds": statistics.median(values)} for count, values in seconds.items()]

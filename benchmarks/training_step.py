@@ -2,8 +2,8 @@
 
 The reference recipe is the same loss in fp32, with scipy's Euclidean distance transforms for the targets of each
 sample; once with our network and once with the paper's. The plain step is MONAI's SegResNet of about the same size with
-Dice + cross entropy on as many images. All have the same crops, augmentation and views, which are made once and counted
-for each. The contestants take turns within one process.
+Dice + cross entropy on as many images and without a teacher. All have the same crops and augmentation, which are made
+once and counted for each. The contestants take turns within one process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from monai.networks.nets import SegResNet
 from monai.transforms import Compose
 from scipy.ndimage import distance_transform_edt
 
+from dualtask.engines import PrepareViews
 from dualtask.inferers.precision import autocast
 from dualtask.losses import DualTaskLoss
 from dualtask.losses.targets import Targets
@@ -31,6 +32,7 @@ from figures import report
 from parts import DEVICE, timed, training_parts
 
 _TARGETS = ("StructureMasksd", "SignedDistanced", "ContrastSitesd")
+_BATCH = ("image", "label", "label_distance", "label_sites", "annotated", "known")
 _PAPER_WIDTH = 32
 
 
@@ -56,11 +58,12 @@ def for_each(clocks: Iterable[Clock], part: str, step: Callable, *values: object
     return result
 
 
-def scipy_targets(masks: np.ndarray, spacing: tuple[float, ...], truncation: float) -> np.ndarray:
+def scipy_targets(masks: np.ndarray, spacing: Sequence[float], truncation: Sequence[float]) -> np.ndarray:
     """Signed distance / truncation distance of masks [2, X, Y, Z], negative inside."""
     outside = [distance_transform_edt(mask == 0, sampling=spacing) for mask in masks]
     inside = [distance_transform_edt(mask, sampling=spacing) for mask in masks]
-    return np.clip((np.array(outside) - np.array(inside)) / truncation, -1, 1)
+    limits = np.array(truncation)[:, None, None, None]
+    return np.clip((np.array(outside) - np.array(inside)) / limits, -1, 1)
 
 
 def main() -> None:
@@ -73,11 +76,12 @@ def main() -> None:
         write_decathlon(folder, [SITES["metro"]], cases_per_site=5, seed=4000, matrix=160)
         part = training_parts(folder)
         case = part("preprocessing")(part("cases")[0][0])
-    draw = Compose([part("train#crop"), part("train#augmentation")]).flatten().transforms
+    draw = Compose([part("train#crop"), part("train#hiding"), part("train#augmentation")]).flatten().transforms
+    crops = part("train#dataloader").batch_size
     network, loss, optimizer = part("train#trainer#network"), part("loss"), part("optimizer")
-    prepare = part("train#trainer#prepare_batch")
-    spacing, truncation = tuple(part("grid_spacing")), float(part("pred_format")["distance_truncation"])
-    papers = AllHeads(DualTaskNet(ResidualUNet(width=_PAPER_WIDTH), float(part("sharpness")))).to(DEVICE)
+    prepare, prepare_plain = part("train#trainer#prepare_batch"), PrepareViews(part("views"), teacher=None)
+    spacing, truncation = part("grid_spacing"), part("truncation")
+    papers = AllHeads(DualTaskNet(ResidualUNet(width=_PAPER_WIDTH), part("sharpness"))).to(DEVICE)
     references = {
         "reference recipe, our network": (network, optimizer),
         "reference recipe, paper's network": (papers, torch.optim.Adam(papers.parameters())),
@@ -87,23 +91,24 @@ def main() -> None:
     clocks = {name: Clock() for name in ("ours", *references, "plain SegResNet")}
     ours, simple = clocks["ours"], clocks["plain SegResNet"]
     for _ in range(arguments.steps + 1):
-        sample = dict(case)
+        samples = [dict(case) for _ in range(crops)]
         for transform in draw:
             name = type(transform).__name__
             if name in _TARGETS:
-                sample = ours(f"targets: {name}", transform, sample)
+                samples = ours(f"targets: {name}", _applied, transform, samples)
             else:
-                sample = for_each(clocks.values(), f"crop and augmentation: {name}", transform, sample)
-            sample = sample[0] if isinstance(sample, list) else sample
-        batch = {name: sample[name][None] for name in ("image", "label", "label_distance", "label_sites", "annotated")}
-        views, targets = for_each(clocks.values(), "views", prepare, batch, DEVICE, False)
+                samples = for_each(clocks.values(), f"crop and augmentation: {name}", _applied, transform, samples)
+        batch = {name: torch.stack([torch.as_tensor(sample[name]) for sample in samples]) for name in _BATCH}
+        dual_task = [clock for clock in clocks.values() if clock is not simple]
+        views, targets = for_each(dual_task, "views and teacher", prepare, batch, DEVICE, False)
         _step(ours, network, loss, optimizer, views, targets, low_precision=True)
 
+        masks = [np.asarray(sample["label"]) for sample in samples]
         for name, (its_network, its_optimizer) in references.items():
-            for _ in range(len(views)):
-                clocks[name]("targets: scipy", scipy_targets, np.asarray(sample["label"]), spacing, truncation)
+            clocks[name]("targets: scipy", lambda masks=masks: [scipy_targets(m, spacing, truncation) for m in masks])
             _step(clocks[name], its_network, loss, its_optimizer, views, targets, low_precision=False)
 
+        views, targets = simple("views", prepare_plain, batch, DEVICE, False)
         label = targets.masks.sum(1, keepdim=True)
         answer = simple("forward", plain, views)
         value = simple("loss", plain_loss, answer, label)
@@ -112,6 +117,12 @@ def main() -> None:
         simple("optimiser", plain_optimizer.step)
     medians = {name: clock.medians() for name, clock in clocks.items()}
     report("training step", {"seconds": medians}, _lines(medians), arguments.output)
+
+
+def _applied(transform: Callable, samples: list[dict]) -> list[dict]:
+    """Each sample behind a transform; those that draw several give lists of one."""
+    drawn = [transform(sample) for sample in samples]
+    return [sample[0] if isinstance(sample, list) else sample for sample in drawn]
 
 
 def _step(

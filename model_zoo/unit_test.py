@@ -10,7 +10,14 @@ from monai.bundle import ConfigWorkflow
 from utils import check_workflow
 
 BUNDLE = os.path.join("models", "BUNDLE_NAME")
-COARSE = {"spacing": [5.0, 5.0, 6.0], "hu_window": [-100, 240], "spatial_shape": [32, 24, 16], "localiser_factor": 2}
+COARSE = {
+    "spacing": [5.0, 5.0, 6.0],
+    "hu_window": [-100, 240],
+    "spatial_shape": [32, 24, 16],
+    "localiser_factor": 2,
+    "localiser_shape": [32, 24, 16],
+    "mirrored_axes": [0],
+}
 
 
 class TestDualTaskSegmentation(unittest.TestCase):

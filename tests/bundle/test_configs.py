@@ -107,14 +107,6 @@ def test_every_handler_that_one_process_of_several_leaves_out_has_a_name(bundle_
     assert len(named) == 6
 
 
-def test_the_network_is_shown_mirrored_along_one_axis_only(bundle_root):
-    """Right and left: averaging over mirror images of other axes would take views that no training has shown."""
-    mirror = read(bundle_root, "train.json")["train"]["mirror"]
-    assert (mirror["_target_"], mirror["spatial_axis"]) == ("RandFlipd", 0)
-    assert 0 < mirror["prob"] < 1
-    assert read(bundle_root, "localiser.json")["train#mirror#prob"] == 0
-
-
 def test_every_loss_term_of_the_config_has_a_weight(bundle_root):
     loss = read(bundle_root, "train.json")["loss"]
     assert set(loss["terms"]) == set(loss["weights"])
@@ -150,10 +142,15 @@ def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
     assert outcome.returncode == 0, outcome.stderr[-2000:]
 
 
-def test_inference_averages_over_the_mirror_images_that_training_shows_and_no_others(workflow, small_dataset):
+def test_inference_averages_over_the_mirror_images_that_training_shows_and_no_others(
+    bundle_root, workflow, small_dataset
+):
     """On axes that training does not mirror the network is wrong, and takes the average with it."""
     training = workflow("train.json", dataset_dir=str(small_dataset)).parser
     inference = workflow("inference.json", workflow_type="infer", dataset_dir=str(small_dataset)).parser
     axes = inference.get_parsed_content("image_format")["mirrored_axes"]
     assert inference.get_parsed_content("inferer").flips == [[axis] for axis in axes]
     assert [training.get_parsed_content("train#mirror").flipper.spatial_axis] == axes
+    options = (bundle_root.parent / "docs" / "reference" / "options.md").read_text()
+    (documented,) = (line for line in options.splitlines() if "--inferer#flips" in line)
+    assert f"`{[[axis] for axis in axes]}`" in documented

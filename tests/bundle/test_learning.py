@@ -57,7 +57,7 @@ def test_in_two_epochs_every_term_falls():
     nn.init.normal_(network.classification.weight)
     loss = DualTaskLoss(terms, dict.fromkeys(terms, 1.0))
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    average = WeightAverage(network)
+    average = WeightAverage(network, optimiser)
     prepare, heads_of, batch = PrepareViews([AcquisitionView()], average.averaged), HeadsInferer(), crop()
     epochs = []
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_in_two_epochs_every_term_falls():
             optimiser.zero_grad()
             loss(heads_of(views, AllHeads(network)), targets).backward()
             optimiser.step()
-            average.model.update_parameters(network)
+            average()
             steps.append(list(loss.values.values()))
         epochs.append(np.mean(steps, axis=0))
     fell = dict(zip(terms, epochs[1] < epochs[0], strict=True))

@@ -164,6 +164,11 @@ def test_output_consistency_pulls_both_heads_to_the_teacher():
         assert torch.equal(getattr(student, head).grad.sign(), apart.sign())
 
 
+def test_output_consistency_without_a_teacher_is_refused():
+    with pytest.raises(ValueError, match="needs a teacher"):
+        OutputConsistency()(outputs(), targets()._replace(teacher=None))
+
+
 def test_output_consistency_asks_nothing_beyond_the_truncation():
     student, teacher = everywhere(distance=5.0), everywhere(distance=2.0)
     assert OutputConsistency()(student, targets()._replace(teacher=detached(teacher))).item() == 0

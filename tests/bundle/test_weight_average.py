@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from ignite.engine import Engine
+from monai.engines import SupervisedTrainer
 from torch import nn
 
 from dualtask.handlers import WeightAverage
@@ -20,10 +20,14 @@ def network(value: float = 0.0) -> nn.Linear:
     return layer
 
 
+def averaged(layer: nn.Module, momentum: float = MOMENTUM) -> WeightAverage:
+    return WeightAverage(layer, torch.optim.SGD(layer.parameters(), lr=0.1), momentum)
+
+
 def step(average: WeightAverage, value: float) -> None:
     """The optimiser has set the weight."""
     nn.init.constant_(average.network.weight, value)
-    average(Engine(lambda engine, batch: None))
+    average()
 
 
 def expected(values: list[float], momentum: float) -> float:
@@ -37,7 +41,7 @@ def expected(values: list[float], momentum: float) -> float:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 120])
 def test_the_average_takes_its_share_of_each_step(count):
-    average = WeightAverage(network(5.0), MOMENTUM)
+    average = averaged(network(5.0))
     values = [float(n % 7) for n in range(count)]
     for value in values:
         step(average, value)
@@ -45,7 +49,7 @@ def test_the_average_takes_its_share_of_each_step(count):
 
 
 def test_the_random_start_is_left_behind_and_the_memory_is_long_in_the_end():
-    average = WeightAverage(network(1e6), momentum=0.998)
+    average = averaged(network(1e6), momentum=0.998)
     step(average, 1.0)
     assert average.averaged.weight.item() == 1.0
     for _ in range(10_000 - 1):
@@ -55,13 +59,13 @@ def test_the_random_start_is_left_behind_and_the_memory_is_long_in_the_end():
 
 
 def test_an_average_goes_on_from_its_state_bit_for_bit():
-    whole, first = (WeightAverage(network(), MOMENTUM) for _ in range(2))
+    whole, first = (averaged(network()) for _ in range(2))
     values = torch.rand(9, dtype=torch.float64).tolist()
     for value in values[:5]:
         step(whole, value)
         step(first, value)
     state = copy.deepcopy(first.state_dict())
-    resumed = WeightAverage(network(7.0), MOMENTUM)
+    resumed = averaged(network(7.0))
     resumed.load_state_dict(state)
     for value in values[5:]:
         step(whole, value)
@@ -70,7 +74,7 @@ def test_an_average_goes_on_from_its_state_bit_for_bit():
 
 
 def test_who_holds_the_averaged_network_sees_the_state_that_was_loaded():
-    resumed, saved = WeightAverage(network(), MOMENTUM), WeightAverage(network(), MOMENTUM)
+    resumed, saved = averaged(network()), averaged(network())
     step(saved, 3.0)
     teacher = resumed.averaged
     resumed.load_state_dict(saved.state_dict())
@@ -78,22 +82,34 @@ def test_who_holds_the_averaged_network_sees_the_state_that_was_loaded():
 
 
 def test_the_averaged_network_is_never_trained():
-    average = WeightAverage(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train())
+    average = averaged(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train())
     assert not average.averaged.training
     image = torch.rand(3, 2, requires_grad=True)
     average.averaged(image).sum().backward()
-    step_ = Engine(lambda engine, batch: None)
-    average(step_)
-    average(step_)
+    average()
+    average()
     assert all(not weight.requires_grad and weight.grad is None for weight in average.averaged.parameters())
     assert all(weight.requires_grad for weight in average.network.parameters())
     assert average.network.training
 
 
-def test_the_average_is_taken_after_every_iteration_of_a_trainer():
-    average = WeightAverage(network(), MOMENTUM)
-    values = [1.0, 4.0, 2.0]
-    trainer = Engine(lambda engine, value: nn.init.constant_(average.network.weight, value))
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_the_average_is_taken_after_each_step_of_the_optimizer(accumulated):
+    average = averaged(network())
+    seen: list[float] = []
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=[(torch.ones(1, 1).double(), torch.full((1, 1), value).double()) for value in range(4)],
+        network=average.network,
+        optimizer=average.optimizer,
+        loss_function=nn.MSELoss(),
+        accumulation_steps=accumulated,
+        prepare_batch=lambda batch, *_, **__: batch,
+        decollate=False,
+    )
     average.attach(trainer)
-    trainer.run(values, max_epochs=1)
-    assert average.averaged.weight.item() == pytest.approx(expected(values, MOMENTUM))
+    average.optimizer.register_step_post_hook(lambda *_: seen.append(average.network.weight.item()))
+    trainer.run()
+    assert len(seen) == 4 // accumulated
+    assert average.averaged.weight.item() == pytest.approx(expected(seen, MOMENTUM))

@@ -12,6 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
+from monai.transforms import SaveImaged
 
 from dualtask.errors import find_input_error
 from dualtask.evaluation import score_cases
@@ -105,12 +107,13 @@ def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset
 
 
 def test_each_site_gets_its_share_of_the_crops(workflow, small_dataset):
-    shares = {"coastal": 3.0, "valley": 1.0}
-    part = workflow("train.json", dataset_dir=str(small_dataset), site_shares=shares).parser.get_parsed_content
-    drawn = dict.fromkeys(shares, 0.0)
-    for case, weight in zip(part("cases")[0], part("train#sampler").weights.tolist(), strict=True):
-        drawn[case["site"]] += weight
-    assert drawn["coastal"] == pytest.approx(3 * drawn["valley"])
+    cases = decathlon_datalist(small_dataset)
+    settings = {"site_shares": {"coastal": 3.0, "valley": 1.0}, "scans_per_epoch": 5, "train#dataset#data": cases[:3]}
+    part = workflow("train.json", dataset_dir=str(small_dataset), **settings).parser.get_parsed_content
+    sampler = part("train#sampler")
+    assert [case["site"] for case in cases[:3]] == ["coastal", "coastal", "valley"]
+    assert sampler.weights.tolist() == [1.5, 1.5, 1.0]
+    assert len(list(sampler)) == 5
 
 
 def test_a_slab_trains_beside_whole_scans(workflow, small_dataset, tmp_path):
@@ -192,6 +195,26 @@ def test_a_scan_with_permuted_axes_gets_its_mask_in_that_order(orientation, work
     (straight,) = (tmp_path / "straight").glob("*_seg.nii.gz")
     same = nib.as_closest_canonical(mask).get_fdata() == nib.as_closest_canonical(nib.load(straight)).get_fdata()
     assert same.mean() > 0.999
+
+
+def test_a_scan_handed_over_as_an_array_gets_the_same_mask(workflow, small_dataset, tmp_path):
+    """What MONAI Deploy's operator does: no reader, no writer, and the metadata beside the array."""
+    path = decathlon_datalist(small_dataset)[0]["image"]
+    workflow("inference.json", workflow_type="infer", datalist=[path]).run()
+    (expected,) = (tmp_path / "out").glob("*_seg.nii.gz")
+    scan = nib.load(path)
+    meta = {"original_affine": scan.affine, "spatial_shape": scan.shape, "original_channel_dim": "no_channel"}
+    image = MetaTensor(torch.from_numpy(scan.get_fdata(dtype=np.float32)), affine=scan.affine, meta=meta)
+    parser = workflow("inference.json", "deploy.json", workflow_type="infer", datalist=[]).parser
+    preprocessing, inferer, network, postprocessing = (
+        parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "network", "postprocessing")
+    )
+    postprocessing.transforms = [step for step in postprocessing.transforms if not isinstance(step, SaveImaged)]
+    image = preprocessing({"image": image})["image"]
+    with torch.no_grad():
+        pred = inferer(image[None], network)[0]
+    mask = postprocessing({"image": image, "pred": pred})["pred"]
+    np.testing.assert_array_equal(mask[0].numpy(), np.asarray(nib.load(expected).dataobj))
 
 
 def test_synthetic_scans_of_any_orientation_are_segmented_usably(workflow, small_dataset, tmp_path):

@@ -38,6 +38,8 @@ class SmoothHeaviside(nn.Module):
         sharpness: k = T / w of each structure, see :func:`step_logits`.
     """
 
+    sharpness: torch.Tensor
+
     def __init__(self, sharpness: Sequence[float]) -> None:
         super().__init__()
         self.register_buffer("sharpness", per_structure(sharpness), persistent=False)

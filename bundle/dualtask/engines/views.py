@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from torch import nn
 
 from dualtask.inferers.precision import autocast
 from dualtask.losses.targets import Targets
+from dualtask.networks.dual_task_net import DualTaskNet
 from dualtask.networks.heads import Heads
-
-_TARGETS = ("label", "label_distance", "label_sites", "annotated", "known")
 
 
 class PrepareViews:
@@ -24,7 +22,7 @@ class PrepareViews:
         teacher: dual-task network that looks at one more view of each crop, by the first generator; None does without.
     """
 
-    def __init__(self, views: Sequence[Callable[[torch.Tensor], torch.Tensor]], teacher: nn.Module | None) -> None:
+    def __init__(self, views: Sequence[Callable[[torch.Tensor], torch.Tensor]], teacher: DualTaskNet | None) -> None:
         self.views = views
         self.teacher = teacher
 
@@ -47,14 +45,21 @@ class PrepareViews:
             plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
             return plain.to(device=device, non_blocking=non_blocking, **to_kwargs)
 
-        image = to_device("image")
-        targets = [to_device(key) for key in _TARGETS]
-        known = targets[-1]
-        count = len(self.views)
+        def of_each_view(tensor: torch.Tensor) -> torch.Tensor:
+            return torch.cat([tensor] * len(self.views))
+
+        image, known = to_device("image"), to_device("known")
         teacher = None
         if self.teacher is not None:
             with torch.no_grad(), autocast(device):
                 heads = self.teacher.heads(self.views[0](image) * known)
             teacher = Heads(*(output.float() for output in heads))
         views = torch.cat([view(image) * known for view in self.views])
-        return views, Targets(*(torch.cat([target] * count) for target in targets), teacher)
+        return views, Targets(
+            of_each_view(to_device("label")),
+            of_each_view(to_device("label_distance")),
+            of_each_view(to_device("label_sites")),
+            of_each_view(to_device("annotated")),
+            of_each_view(known),
+            teacher,
+        )

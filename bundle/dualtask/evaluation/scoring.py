@@ -72,9 +72,9 @@ def score_cases(
             identity = {"case": name, "site": site, "structure": structure}
             rows.append({**identity, **scores[structure], "uncertainty": uncertainty})
         if "lesion" in annotated:
-            lesions = (cut(label_map, known)[0] == 2 for label_map in maps)
+            true, found = (cut(label_map, known)[0] == 2 for label_map in maps)
             probability = None if probabilities is None else probabilities[STRUCTURES.index("lesion")]
-            components += lesion_components(*lesions, math.prod(spacing) / MM3_PER_ML, probability, name, site)
+            components += lesion_components(true, found, math.prod(spacing) / MM3_PER_ML, probability, name, site)
         dice = ", ".join(f"{structure} {scores[structure]['dice']:.3f}" for structure in annotated)
         print(f"scored {number}/{len(cases)} {name}: Dice {dice}", flush=True)
     write_scores(Path(output_dir) / "metrics.csv", rows)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def risk_coverage(uncertainty: Sequence[float], risk: Sequence[float]) -> RiskCo
     ([0.0, 0.3, 0.3], 0.2, 0.15)
     """
     losses = np.asarray(risk, dtype=float)
-    groups = rankdata(uncertainty, method="dense") - 1
+    _, groups = np.unique(uncertainty, return_inverse=True)
     expected = (np.bincount(groups, weights=losses) / np.bincount(groups))[groups]
     kept = np.arange(1, len(losses) + 1)
     curve = np.cumsum(expected[np.argsort(groups, kind="stable")]) / kept

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from torch import nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 _WARM_UP = 10
@@ -18,24 +21,26 @@ class WeightAverage:
 
     Args:
         network: what is trained.
+        optimizer: of the trainer.
         momentum: of the average in the long run; 0.998 remembers about 500 steps.
 
     Attributes:
         averaged: the network with the averaged weights, never trained itself.
     """
 
-    def __init__(self, network: nn.Module, momentum: float = 0.998) -> None:
+    def __init__(self, network: nn.Module, optimizer: Optimizer, momentum: float = 0.998) -> None:
         def average(averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
             return torch.lerp(averaged, current, max(1 - momentum, _WARM_UP / (_WARM_UP + int(steps))))
 
         self.network = network
+        self.optimizer = optimizer
         self.model = AveragedModel(network, avg_fn=average)
         self.averaged = self.model.module.eval().requires_grad_(False)
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        self.optimizer.register_step_post_hook(self)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, *_: Any) -> None:
         self.model.update_parameters(self.network)
 
     def state_dict(self) -> dict[str, torch.Tensor]:

@@ -47,7 +47,7 @@ def stratified_mean(error: torch.Tensor, distance: torch.Tensor, supervision: to
     """
     inside, far = distance < 0, distance >= 1
     strata = (inside, ~inside & ~far, far)
-    return (sum(_mean(error, supervision * stratum) for stratum in strata) / len(strata)).mean()
+    return torch.stack([_mean(error, supervision * stratum) for stratum in strata]).mean()
 
 
 def _mean(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -46,6 +46,8 @@ class MaskToDistance(nn.Module):
         truncation: truncation distance of each structure in mm.
     """
 
+    truncation: torch.Tensor
+
     def __init__(self, spacing: Sequence[float], truncation: Sequence[float]) -> None:
         super().__init__()
         self.spacing = tuple(float(side) for side in spacing)

@@ -31,10 +31,15 @@ class OutputConsistency(nn.Module):
 
     The teacher is the moving average of the network (Tarvainen and Valpola 2017, arXiv 1703.01780), which is ahead of
     it and gets no gradient; so a second view costs a forward pass and not a whole step.
+
+    Raises:
+        ValueError: there is no teacher.
     """
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         teacher = targets.teacher
+        if teacher is None:
+            raise ValueError("the consistency of the outputs needs a teacher: give PrepareViews one.")
         masks = (torch.sigmoid(heads.logits) - torch.sigmoid(teacher.logits)).square()
         distances = (heads.distance.clamp(-1, 1) - teacher.distance.clamp(-1, 1)).square()
         return supervised_mean(masks + distances, targets.known.expand_as(masks))

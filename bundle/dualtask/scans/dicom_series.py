@@ -13,6 +13,7 @@ import pydicom
 from monai.data import PydicomReader
 from monai.utils import ensure_tuple
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 from dualtask.errors import InputError
 from dualtask.scans.damage import refusing_damage
@@ -116,11 +117,18 @@ def _check_kind(folder: Path, headers: list[pydicom.Dataset]) -> None:
     if len(headers) < 2:
         raise InputError(f"{folder} holds a single slice: give the folder that holds the whole series.")
     for syntax in {header.file_meta.TransferSyntaxUID for header in headers}:
-        if not any(
-            handler.is_available() and handler.supports_transfer_syntax(syntax)
-            for handler in pydicom.config.pixel_data_handlers
-        ):
+        if not _can_be_decoded(syntax):
             raise InputError(f"{folder} is compressed as {syntax.name}: export it uncompressed.")
+
+
+def _can_be_decoded(syntax: UID) -> bool:
+    if not hasattr(pydicom, "pixels"):  # before pydicom 3
+        handlers = pydicom.config.pixel_data_handlers
+        return any(handler.is_available() and handler.supports_transfer_syntax(syntax) for handler in handlers)
+    try:
+        return bool(pydicom.pixels.get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
 
 
 def _check_sizes(folder: Path, slices: dict[Path, pydicom.Dataset]) -> None:

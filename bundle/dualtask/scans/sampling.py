@@ -22,9 +22,9 @@ def site_weights(cases: Sequence[Case], shares: Mapping[str, float]) -> list[flo
     Raises:
         InputError: a site of the cases has no share, or one with a share has no case.
     """
-    counts = Counter(str(case.get("site", "")) for case in cases)
     if not shares:
         return [1.0] * len(cases)
+    counts = Counter(str(case.get("site", "")) for case in cases)
     if unnamed := sorted(counts.keys() ^ shares.keys()):
         raise InputError(
             f"The sites of the training cases are {', '.join(sorted(counts))}, and site_shares differs by "

@@ -67,10 +67,11 @@ class BoxIntoScand(MapTransform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        """Tensors become MetaTensors [C, X, Y, Z] with the affine and the name of the scan."""
+        """Tensors become MetaTensors [C, X, Y, Z] with the affine of the scan, and its name if it has one."""
         result = dict(data)
         affine, shape = _scan_grid(result[self.image_key])
-        name = {_NAME: result[self.image_key].meta[_NAME]}
+        # A scan that was handed over as an array has no name.
+        name = {key: value for key, value in result[self.image_key].meta.items() if key == _NAME}
         for key in self.key_iterator(result):
             part = result[key]
             start = np.linalg.solve(affine, np.asarray(part.affine)[:, 3]).round().astype(int)[:3]

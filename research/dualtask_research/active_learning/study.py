@@ -195,6 +195,8 @@ class Annotation:
         settings = {
             **(self.study.localiser_training if localise else self.study.training),
             "train#trainer#max_epochs": epochs,
+            # As many steps in an epoch as there are scans, whatever goes into a step.
+            "scans_per_epoch": "$@train#dataloader#batch_size * len(@train#dataset#data)",
             # The one validation, on a labelled scan, saves the last weights: nothing is chosen by it.
             "val_interval": epochs,
             "seed": self.seed,

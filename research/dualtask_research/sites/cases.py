@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from dualtask.errors import InputError
 from dualtask.scans import decathlon_datalist
@@ -33,7 +34,7 @@ def site_cases(site: Site | str | os.PathLike[str], data: str | os.PathLike[str]
     data = Path(os.path.abspath(data))
     if not data.is_dir():
         raise InputError(f"{data} is no folder: give the folder with the scans of {site.name} ({site.source}).")
-    stated = {"site": site.name, "annotates": list(site.annotates), "label_map": dict(site.label_map)}
+    stated: dict[str, Any] = {"site": site.name, "annotates": list(site.annotates), "label_map": dict(site.label_map)}
     if site.label_axes:
         stated["label_axes"] = site.label_axes
     if site.unknown is not None:
