@@ -41,7 +41,6 @@ def image(brightness: float = 0.6) -> torch.Tensor:
     result = torch.zeros(1, 14, 14, 8)
     result[0][BODY] = 0.4
     result[0][ORGAN] = brightness
-    result[0][5:7, 3, :] = 1.0
     return result
 
 
@@ -57,7 +56,6 @@ def test_volume_certainty_brightness_and_place_of_the_organ():
     assert values["brightness"] == pytest.approx(0.6)
     assert values["left_right"] == pytest.approx((5.5 - 1) / 10)
     assert values["front_back"] == pytest.approx((6.5 - 2) / 9)
-    assert values["bone_front_back"] == pytest.approx((3 - 2) / 9)
     assert values["border_share"] == 0
     assert list(values) == list(INDICATORS)
 
@@ -77,7 +75,7 @@ def test_where_the_surroundings_are_not_known_the_organ_has_no_place_in_the_body
     known = torch.ones(1, 14, 14, 8)
     known[:, 12:] = 0
     values = indicators(maps(ORGAN), known)
-    assert values["left_right"] is values["front_back"] is values["bone_front_back"] is None
+    assert values["left_right"] is values["front_back"] is None
     assert values["volume_ml"] > 0
     known[:] = 1
     known[..., 5:] = 0  # beyond the slices of the organ

@@ -16,8 +16,6 @@ from dualtask.structures import STRUCTURES
 from dualtask.units import MM3_PER_ML
 
 _ORGAN = STRUCTURES.index("pancreas")
-_BONE = 0.99
-"""Of the window's upper end: bone and, in the gut, contrast medium."""
 
 Values = dict[str, float | None]
 """Indicator -> value, None where it is not defined."""
@@ -48,7 +46,6 @@ INDICATORS = {
     "volume_ml": Indicator("far", "the organ has an unusual volume", logarithmic=True),
     "left_right": Indicator("far", "the organ lies unusually far to one side of the body"),
     "front_back": Indicator("far", "the organ lies unusually far to the front or back of the body"),
-    "bone_front_back": Indicator("far", "bones lie at an unusual place in the body, as in a scan that is turned"),
     "brightness": Indicator("far", "the organ has an unusual density"),
     "border_share": Indicator("high", "the organ reaches the border of what the scan shows"),
     "embedding_distance": Indicator("high", "the scan looks unlike those of the training"),
@@ -111,9 +108,7 @@ def _places(organ: np.ndarray, volume: np.ndarray) -> Values:
     if left == right or back == front:
         return {}
     x, y = (float(indices.mean()) for indices in np.nonzero(organ)[:2])
-    bones = np.nonzero((volume > _BONE) & body)[1]
     return {
         "left_right": (x - left) / (right - left),
         "front_back": (y - back) / (front - back),
-        "bone_front_back": (float(bones.mean()) - back) / (front - back) if len(bones) else None,
     }

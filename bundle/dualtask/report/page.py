@@ -97,7 +97,7 @@ def write_report(
     )
 
 
-def _draw_froc(rows: Sequence[Mapping[str, Any]], components: Sequence[Component]) -> Picture | None:
+def _draw_froc(rows: Sequence[Row], components: Sequence[Component]) -> Picture | None:
     """The FROC curve, or None without any lesion."""
     curve = froc_of_cases(rows, components)
     return draw_froc(curve, confidence_name(components)) if curve and curve.lesions else None
