@@ -168,8 +168,8 @@ def test_a_hard_threshold_would_have_no_gradient():
 
 def test_the_smooth_step_has_its_width_in_mm_whatever_the_truncation():
     width = 1.5
-    mm = torch.linspace(-5, 5, 11).expand(2, 1, 1, 11)
+    mm = torch.linspace(-5, 5, 11).expand(1, 2, 1, 1, 11)
     limits = torch.tensor([15.0, 7.5])[:, None, None, None]
-    organ, lesion = SmoothHeaviside([15.0 / width, 7.5 / width])(mm / limits)
+    organ, lesion = SmoothHeaviside([15.0 / width, 7.5 / width])(mm / limits)[0]
     torch.testing.assert_close(organ, lesion)
-    torch.testing.assert_close(organ, torch.sigmoid(-mm[0] / width))
+    torch.testing.assert_close(organ, torch.sigmoid(-mm[0, 0] / width))
