@@ -14,7 +14,16 @@ LARGEST_FILE = 25 * 10**6
 
 _UNIT_TEST = Path(__file__).with_name("unit_test.py")
 
-_BELONGS = ("LICENSE", "requirements.txt", "configs/*.json", "configs/*.conf", "docs/*", "models/*.pt", "dualtask/**/*")
+_BELONGS = (
+    "LICENSE",
+    "requirements.txt",
+    "configs/*.json",
+    "configs/*.conf",
+    "docs/*",
+    "models/*.pt",
+    "models/*.json",
+    "dualtask/**/*",
+)
 
 _LEFT_BY_WORK = ("__pycache__", "_previous.pt", "_last.pt")
 

@@ -49,7 +49,7 @@ class DoubtResult(Transform):
             return result
         values["embedding_distance"] = self.model.familiar.distance(evidence.embedding)
         doubt = self.model.judge(values)
-        warning = doubt.warning(case_name(image.meta[ImageMetaKey.FILENAME_OR_OBJ]))
+        warning = doubt.warning(case_name(image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "the scan")))
         if warning:
             logger.warning(warning)
         result["doubt"] = {"score": round(doubt.score, 6), "warning": warning}
