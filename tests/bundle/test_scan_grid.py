@@ -33,7 +33,7 @@ def places(affine: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.as_tensor(np.einsum("ij,jxyz->ixyz", np.asarray(affine), voxels)[:3], dtype=torch.float32)
 
 
-def there_and_back(data: dict, **outside: float) -> dict:
+def there_and_back(data: dict, **outside: list[float]) -> dict:
     keys = [key for key in data if key != "image"]
     return BoxIntoScand(keys, outside)(BoxToScanGridd(keys)(data))
 
@@ -73,12 +73,12 @@ def test_outside_the_box_each_map_has_the_value_that_was_asked_for():
     pred = torch.zeros(2, *data["image"].shape[1:])
     pred[:, 8:12, 6:9, 4:7] = 1
     data |= {"pred": pred, "distance": torch.where(pred > 0, -3.0, 15.0)}
-    result = there_and_back(data, distance=15.0)
+    result = there_and_back(data, distance=[15.0, 7.5])
     assert result["pred"].max() == 1
     assert result["distance"].min() == -3
     corner = (slice(None), 0, 0, 0)
     assert result["pred"][corner].tolist() == [0, 0]
-    assert result["distance"][corner].tolist() == [15, 15]
+    assert result["distance"][corner].tolist() == [15, 7.5]
     assert result["pred"].meta["filename_or_obj"] == "scan.nii.gz"
 
 

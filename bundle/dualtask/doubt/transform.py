@@ -7,6 +7,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import torch
 from monai.transforms import Transform
 from monai.utils import ImageMetaKey, convert_to_tensor
 
@@ -39,14 +40,16 @@ class DoubtResult(Transform):
         maps, image = result[self.pred_key], result[self.image_key]
         evidence = Evidence.of(maps)
         voxel_mm3 = math.prod(image.pixdim.tolist())
-        plain, scan, known = (convert_to_tensor(each, track_meta=False) for each in (maps, image, result["known"]))
+        # A scan that came as an array, and not through the bundle's reader, is known everywhere.
+        known = result.get("known", torch.ones_like(image))
+        plain, scan, known = (convert_to_tensor(each, track_meta=False) for each in (maps, image, known))
         values = scan_indicators(plain, scan, known, voxel_mm3, evidence)
         result["indicators"] = values
         if self.model is None:
             return result
         values["embedding_distance"] = self.model.familiar.distance(evidence.embedding)
         doubt = self.model.judge(values)
-        warning = doubt.warning(case_name(image.meta[ImageMetaKey.FILENAME_OR_OBJ]))
+        warning = doubt.warning(case_name(image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "the scan")))
         if warning:
             logger.warning(warning)
         result["doubt"] = {"score": round(doubt.score, 6), "warning": warning}
