@@ -7,7 +7,7 @@ STUDIES ?= $(DEMO)/studies/imagesTr
 SERIES ?= $(DEMO)/series
 PORT ?= 8000
 DICOM_PORT ?= 8043
-CASE ?= metro_004
+CASE ?= metro_001
 TESTS ?= tests/bundle
 
 # What annotation in OHIF is tried and tested with.
