@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from dualtask.errors import StorageError
 
@@ -44,3 +46,24 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
                 f"{path} cannot be written ({error.strerror}): give a folder that you may write to."
             ) from error
         raise
+
+
+def write_table(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a table as CSV, as :func:`write_atomically` does.
+
+    Args:
+        path: the file.
+        columns: their names.
+        rows: the values of each, in the order of the columns.
+
+    Raises:
+        StorageError: see :func:`write_atomically`.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)
+
+    write_atomically(path, write)

@@ -6,7 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from dualtask.errors import InputError
 from dualtask.evaluation.boxes import box_of_union
 from dualtask.evaluation.detection import match_components
-from dualtask.files import write_atomically
+from dualtask.files import write_table
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,8 @@ def lesion_components(
 
 def write_components(path: str | os.PathLike[str], components: Sequence[Component]) -> None:
     """Write components as CSV, atomically."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Component)])
-            writer.writeheader()
-            writer.writerows(asdict(component) for component in components)
-
-    write_atomically(path, write)
+    columns = [field.name for field in fields(Component)]
+    write_table(path, columns, map(astuple, components))
 
 
 def read_components(path: str | os.PathLike[str]) -> list[Component]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from monai.metrics import compute_froc_curve_data, compute_froc_score
 
 from dualtask.evaluation.components import Component
-from dualtask.files import write_atomically
+from dualtask.files import write_table
 
 FALSE_ALARMS = (0.25, 0.5, 1.0, 2.0)
 """Mean numbers of false alarms a scan at which the sensitivity is reported."""
@@ -96,11 +94,5 @@ def sensitivities(curve: Froc) -> dict[str, float | None]:
 
 def write_froc(path: str | os.PathLike[str], curve: Froc, confidence: str) -> None:
     """Write a curve as CSV, atomically: its points, with the confidence under its name."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow((f"least_{confidence}", "false_alarms_per_scan", "sensitivity"))
-            writer.writerows(zip(curve.confidence, curve.false_alarms, curve.sensitivity, strict=True))
-
-    write_atomically(path, write)
+    columns = (f"least_{confidence}", "false_alarms_per_scan", "sensitivity")
+    write_table(path, columns, zip(curve.confidence, curve.false_alarms, curve.sensitivity, strict=True))

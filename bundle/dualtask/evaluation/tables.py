@@ -19,7 +19,7 @@ from dualtask.evaluation.froc import Froc, confidence_name, froc_of_components, 
 from dualtask.evaluation.metrics import METRICS
 from dualtask.evaluation.presence import count_scans, with_reference
 from dualtask.evaluation.selective import rank_correlation, risk_coverage
-from dualtask.files import write_atomically
+from dualtask.files import write_atomically, write_table
 from dualtask.structures import STRUCTURES
 
 Row = dict[str, Any]
@@ -31,14 +31,8 @@ _NAMES = ("case", "site", "structure")
 
 def write_scores(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
     """Write rows, which have the same columns, as CSV, atomically."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0] if rows else (*_NAMES, *METRICS), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_atomically(path, write)
+    columns = list(rows[0]) if rows else [*_NAMES, *METRICS]
+    write_table(path, columns, ([row[name] for name in columns] for row in rows))
 
 
 def read_scores(path: str | os.PathLike[str]) -> list[Row]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
 
 from dualtask.evaluation.label_maps import case_name
-from dualtask.files import write_atomically
+from dualtask.files import write_table
 from dualtask.structures import STRUCTURES
 
 
@@ -43,8 +41,4 @@ class ScanTable:
             path = scan["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]
             written = {name: "" if value is None else f"{value:.6f}" for name, value in values.items()}
             self.rows.append({"case": case_name(path), **written})
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(self.path, lambda temporary: temporary.write_text(table.getvalue()))
+        write_table(self.path, list(self.rows[0]), (row.values() for row in self.rows))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from dualtask.losses.overlap import dice_loss, supervised_mean
+from dualtask.losses.step_term import StepTerm
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
@@ -17,16 +18,8 @@ class MeanDistanceError(nn.Module):
         return supervised_mean((heads.distance - targets.distance).abs(), targets.supervision())
 
 
-class DiceOfStep(nn.Module):
-    """Dice between H(estimated distance) and H(true distance).
-
-    Args:
-        step: H, see :mod:`dualtask.distances.heaviside`.
-    """
-
-    def __init__(self, step: nn.Module) -> None:
-        super().__init__()
-        self.step = step
+class DiceOfStep(StepTerm):
+    """Dice between H(estimated distance) and H(true distance)."""
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         return dice_loss(self.step(heads.distance), self.step(targets.distance), targets.supervision(), squared=True)

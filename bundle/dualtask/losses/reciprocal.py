@@ -14,23 +14,17 @@ from torch import nn
 from dualtask.distances.heaviside import per_structure
 from dualtask.distances.soft import soft_signed_distance
 from dualtask.losses.overlap import stratified_mean
+from dualtask.losses.step_term import StepTerm
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
 
-class DistanceToMask(nn.Module):
+class DistanceToMask(StepTerm):
     """Mean absolute difference between H(estimated distance) and H(true distance), over strata that weigh alike.
 
     The target is H of the true distance and not the hard mask, so that a perfect regression has zero loss. A Dice of
     H, as published, suppresses structures that are not found yet: H = 0 everywhere is a flat optimum of it.
-
-    Args:
-        step: H, see :mod:`dualtask.distances.heaviside`.
     """
-
-    def __init__(self, step: nn.Module) -> None:
-        super().__init__()
-        self.step = step
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         error = (self.step(heads.distance) - self.step(targets.distance)).abs()

@@ -7,6 +7,7 @@ from torch import nn
 
 from dualtask.contrast import embeddings_at, nt_xent
 from dualtask.losses.overlap import supervised_mean
+from dualtask.losses.step_term import StepTerm
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
@@ -45,7 +46,7 @@ class OutputConsistency(nn.Module):
         return supervised_mean(masks + distances, targets.known.expand_as(masks))
 
 
-class CrossTaskConsistency(nn.Module):
+class CrossTaskConsistency(StepTerm):
     """Mean squared difference between the mask probability and H(distance) of a voxel; the worse one gives way.
 
     Where a label says which of the two heads is nearer to the truth, only the other one is pulled. Elsewhere the
@@ -53,14 +54,7 @@ class CrossTaskConsistency(nn.Module):
     regression head that has not found lesions yet would talk the classification out of them. What scans without
     labels contribute, together with the consistency of the views (dual-task consistency, Luo et al. 2021, arXiv
     2009.04448, which pulls both).
-
-    Args:
-        step: H, see :mod:`dualtask.distances.heaviside`.
     """
-
-    def __init__(self, step: nn.Module) -> None:
-        super().__init__()
-        self.step = step
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         mask, other = torch.sigmoid(heads.logits), self.step(heads.distance)

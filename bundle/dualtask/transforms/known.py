@@ -9,6 +9,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
+from dualtask.scans.voxels import check_unknown
+
 AIR_HU = -1024.0
 """What voxels that are not known are filled with: below every window, as what lies outside a scanner's circle."""
 
@@ -21,6 +23,9 @@ class KnownVoxels(Transform):
 
     Args:
         image_key: key of the image [1, X, Y, Z] in HU, in stored form.
+
+    Raises:
+        InputError: the value is no finite number.
     """
 
     def __init__(self, image_key: str) -> None:
@@ -30,7 +35,7 @@ class KnownVoxels(Transform):
         result = dict(data)
         image: MetaTensor = result[self.image_key]
         unknown = result.pop("unknown", None)
-        known = torch.ones_like(image) if unknown is None else (image != float(unknown)).to(image)
+        known = torch.ones_like(image) if unknown is None else (image != check_unknown(unknown, "the case")).to(image)
         if unknown is not None:
             result[self.image_key] = torch.where(known > 0, image, AIR_HU)
         result["known"] = known

@@ -12,7 +12,7 @@ from dualtask.doubt import INDICATORS
 from dualtask.doubt.indicators import Values
 from dualtask.errors import InputError
 from dualtask.evaluation import read_scores
-from dualtask.files import write_atomically
+from dualtask.files import write_table
 from dualtask_research.doubt.versions import AS_IT_IS
 
 FAILED = 0.5
@@ -45,15 +45,11 @@ class Result:
 def write_results(path: str | os.PathLike[str], results: Sequence[Result]) -> None:
     """Write results as CSV, atomically; indicators that are not defined stay empty."""
 
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["case", "site", "version", "dice", *INDICATORS])
-            for result in results:
-                values = ["" if value is None else f"{value:.6f}" for value in map(result.values.get, INDICATORS)]
-                writer.writerow([result.case, result.site, result.version, f"{result.dice:.6f}", *values])
+    def row(result: Result) -> list[str]:
+        values = ["" if value is None else f"{value:.6f}" for value in map(result.values.get, INDICATORS)]
+        return [result.case, result.site, result.version, f"{result.dice:.6f}", *values]
 
-    write_atomically(path, write)
+    write_table(path, ["case", "site", "version", "dice", *INDICATORS], map(row, results))
 
 
 def read_evaluated(folder: str | os.PathLike[str]) -> list[Result]:
