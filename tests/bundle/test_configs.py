@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -37,7 +38,8 @@ def test_training_and_inference_declare_the_same_network_and_preprocessing(bundl
     def image_part(config: dict) -> list[dict]:
         """What happens to the image and to what is known of it."""
         steps = []
-        for step in config["preprocessing"]["transforms"]:
+        for entry in config["preprocessing"]["transforms"]:
+            step = config[entry.removeprefix("@")] if isinstance(entry, str) else entry
             if "label_key" in step or step.get("keys") == "label":
                 continue
             if isinstance(keys := step.get("keys"), list):
@@ -107,6 +109,14 @@ def test_every_handler_that_one_process_of_several_leaves_out_has_a_name(bundle_
     assert len(named) == 6
 
 
+def test_no_config_refers_to_the_entry_of_a_list_by_its_number(bundle_root):
+    """An entry that is added or moved would be meant by a number from then on; what is referred to has a name."""
+    folders = (bundle_root / "configs", bundle_root.parent / "configs")
+    configs = [path for folder in folders for path in folder.rglob("*.json")]
+    assert len(configs) > 30
+    assert [path.name for path in configs if re.search(r"(#|::)\d+\b", path.read_text())] == []
+
+
 def test_every_loss_term_of_the_config_has_a_weight(bundle_root):
     loss = read(bundle_root, "train.json")["loss"]
     assert set(loss["terms"]) == set(loss["weights"])
@@ -131,13 +141,23 @@ def test_verify_net_in_out_accepts_the_metadata(network, bundle_command):
 
 
 def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
-    """The official schema lies behind a download; this one holds the fields that the bundle specification requires."""
-    required = ["version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version", "task"]
-    required += ["description", "authors", "copyright", "network_data_format", "changelog"]
-    text = {"type": "string"}
-    properties = {"version": text, "changelog": {"type": "object", "additionalProperties": text}}
+    """The official schema lies behind a download; this one requires what that of 25 July 2024 does, and a changelog."""
+    texts = ["schema", "version", "monai_version", "pytorch_version", "numpy_version", "task", "description"]
+    texts += ["authors", "copyright"]
+    tensor = {"type": "object", "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"]}
+    tensors = {"type": "object", "additionalProperties": tensor}
+    structures = {
+        "required_packages_version": {},
+        "changelog": {"additionalProperties": {"type": "string"}},
+        "network_data_format": {
+            "required": ["inputs", "outputs"],
+            "properties": {"inputs": tensors, "outputs": tensors},
+        },
+    }
+    properties = {name: {"type": "string"} for name in texts}
+    properties |= {name: {"type": "object", **form} for name, form in structures.items()}
     schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps({"type": "object", "required": required, "properties": properties}))
+    schema.write_text(json.dumps({"type": "object", "required": list(properties), "properties": properties}))
     outcome = bundle_command("verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}")
     assert outcome.returncode == 0, outcome.stderr[-2000:]
 
