@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet
+from monai.transforms import Compose
 from scipy.ndimage import distance_transform_edt
 
 from dualtask.engines import PrepareViews
@@ -75,7 +76,7 @@ def main() -> None:
         write_decathlon(folder, [SITES["metro"]], cases_per_site=5, seed=4000, matrix=160)
         part = training_parts(folder)
         case = part("preprocessing")(part("cases")[0][0])
-    draw = part("train#draw").flatten().transforms
+    draw = Compose(part("train#random")).flatten().transforms
     crops = part("train#dataloader#batch_size")
     network, loss, optimizer = part("train#trainer#network"), part("loss"), part("optimizer")
     prepare, prepare_plain = part("train#trainer#prepare_batch"), PrepareViews(part("views"), teacher=None)

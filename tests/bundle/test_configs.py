@@ -30,22 +30,26 @@ def test_every_workflow_has_the_required_properties(configs, workflow_type, work
     assert built.check_properties() == []
 
 
-def test_training_and_inference_declare_the_same_network_and_preprocessing(bundle_root):
+def test_training_and_inference_declare_the_same_network_and_preprocessing(bundle_root, workflow, small_dataset):
     train, inference = read(bundle_root, "train.json"), read(bundle_root, "inference.json")
     assert inference["network_def"]["backbone"] == train["network_def"]["backbone"]
     assert inference["localiser_def"]["backbone"] == inference["network_def"]["backbone"]
+
+    training = workflow("train.json", dataset_dir=str(small_dataset)).parser
+    named = {f"@{id_}": training.get_parsed_content(id_) for id_ in ("volumes", "interpolation")}
 
     def image_part(config: dict) -> list[dict]:
         """What happens to the image and to what is known of it."""
         steps = []
         for entry in config["preprocessing"]["transforms"]:
             step = config[entry.removeprefix("@")] if isinstance(entry, str) else entry
-            if "label_key" in step or step.get("keys") == "label":
+            if "label_key" in step or "_disabled_" in step or step.get("keys") == "label":
                 continue
+            step = {name: named.get(value, value) if isinstance(value, str) else value for name, value in step.items()}
             if isinstance(keys := step.get("keys"), list):
                 kept = [index for index, key in enumerate(keys) if key != "label"]
                 lists = {name: value for name, value in step.items() if name in ("keys", "mode")}
-                step = step | {name: [value[index] for index in kept] for name, value in lists.items()}
+                step |= {name: [value[index] for index in kept] for name, value in lists.items()}
             steps.append(step)
         return steps
 
