@@ -1,7 +1,6 @@
 """What the network's heads return."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: TorchScript does not read the types of a NamedTuple that are strings.
 from typing import NamedTuple
 
 import torch
@@ -23,6 +22,6 @@ class Heads(NamedTuple):
     embedding: torch.Tensor
     organs: torch.Tensor | None = None
 
-    def in_float32(self) -> Heads:
+    def in_float32(self) -> "Heads":
         """The same in float32: bf16 has too few digits for sums over a volume."""
         return Heads(*(None if output is None else output.float() for output in self))
