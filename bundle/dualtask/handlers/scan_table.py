@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
@@ -33,12 +35,16 @@ class ScanTable:
 
     def __call__(self, engine: Engine) -> None:
         for scan in engine.state.output:
-            values = {
-                "doubt": scan["doubt"]["score"] if "doubt" in scan else None,
-                **{f"uncertainty_{name}": scan["scan_uncertainty"][name] for name in STRUCTURES},
-                **scan["indicators"],
-            }
             path = scan["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]
-            written = {name: "" if value is None else f"{value:.6f}" for name, value in values.items()}
-            self.rows.append({"case": case_name(path), **written})
+            self.rows.append({"case": case_name(path), **scan_values(scan)})
         write_table(self.path, list(self.rows[0]), (row.values() for row in self.rows))
+
+
+def scan_values(scan: Mapping[str, Any]) -> dict[str, str]:
+    """Column of :class:`ScanTable`, apart from the case -> its text for a scan after the postprocessing."""
+    values = {
+        "doubt": scan["doubt"]["score"] if "doubt" in scan else None,
+        **{f"uncertainty_{name}": scan["scan_uncertainty"][name] for name in STRUCTURES},
+        **scan["indicators"],
+    }
+    return {name: "" if value is None else f"{value:.6f}" for name, value in values.items()}
