@@ -1,7 +1,7 @@
 """An archive of synthetic series, segmented by one process, by two, and by two of which one is killed.
 
-Writes the page with the figures, and what they say of a large archive. It ends in an error where a scan was done twice or
-got lost, or where a mask differs between the runs.
+Writes the page with the figures, and what they say of a large archive. It ends in an error where a scan was done twice
+or got lost, or where a mask differs between the runs.
 """
 
 from __future__ import annotations
@@ -261,14 +261,14 @@ def page(place: Path, series: int, clinical: int, matrix: int, bookkept: int) ->
         f"Machine: {sentence(found)}. Each process has one thread. Other work ran beside it: load {busy:.1f} before it "
         "began.",
         "## Two workers, one of them killed",
-        f"{len(scans)} **synthetic** series of {matrix} x {matrix} pixels, half of them DICOM, {outcomes['refused']} of "
+        f"{len(scans)} **synthetic** series of {matrix} x {matrix} pixels, half DICOM, {outcomes['refused']} of "
         "them damaged. One worker of two was killed (SIGKILL) after a third of its share and started again. Then each "
-        f"of the {len(scans)} scans had been finished exactly once, as the logs of the three processes say; `scans.csv` "
+        f"of the {len(scans)} scans had been finished exactly once by the logs of the three processes; `scans.csv` "
         f"had a row for each of them, {outcomes['done']} done and {outcomes['refused']} refused with the reason; and "
         "every mask was the same, voxel by voxel, as that of one process.",
         "\n".join(throughput(runs, len(scans))),
         f"To be short, without mirror image and refinement (`{' '.join(_SHORT)}`). Times contain the start of Python "
-        f"and of the networks. The shares were {shares[0]} and {shares[1]} scans: a scan's share follows from its name.",
+        f"and of the networks. The shares were {shares[0]} and {shares[1]} scans: the name decides on the share.",
         "Memory of the one process, which has one scan at a time:",
         f"| quarter of the time | 1st | 2nd | 3rd | 4th |\n|---|---|---|---|---|\n| MiB | {quarters} |",
         f"To list {bookkept:,} files, read their records and write the table, which is what a start with nothing left "
@@ -279,7 +279,7 @@ def page(place: Path, series: int, clinical: int, matrix: int, bookkept: int) ->
         "writing included and the start left out. If every process has such a core to itself, and the disks keep up:",
         "\n".join(cost(seconds, read, written)),
         "On N GPUs with k processes on each: measure there what the column `seconds` of `scans.csv` says while all k "
-        f"run; the days are {_LARGE:,} x seconds / (N x k) / {_DAY:,}. More processes on a GPU pay as long as `seconds` "
+        f"run; the days are {_LARGE:,} x seconds / (N x k) / {_DAY:,}. More processes on a GPU pay while `seconds` "
         "grows more slowly than k; reading, resampling and writing need processor cores, not the GPU.",
     ]
     return "\n\n".join(text) + "\n"
