@@ -21,33 +21,38 @@ MISSED, SEEN, LESION = [36, 30, 20], [6, 8, 5], [10, 14, 7]
 """Voxels of air, of the pancreas and of the lesion in the scan below."""
 
 
-@pytest.fixture
-def segmenter(bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    task = infer_task(bundle, tmp_path)
-    monkeypatch.setattr(task, "_get_network", lambda device, data: Thresholds())
-    monkeypatch.setattr(task, "inferer", lambda data=None: SimpleInferer())
+def thresholding(bundle, folder: Path):
+    """The inference task with a network that thresholds."""
+    task = infer_task(bundle, folder)
+    task._get_network = lambda device, data: Thresholds()
+    task.inferer = lambda data=None: SimpleInferer()
     return task
 
 
-@pytest.fixture
-def scan(tmp_path: Path) -> str:
-    write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (2, 2, 2.5)), BOXES)
-    return str(tmp_path / "scan.nii.gz")
+@pytest.fixture(scope="module")
+def segmenter(bundle, tmp_path_factory: pytest.TempPathFactory):
+    return thresholding(bundle, tmp_path_factory.mktemp("segmenter"))
 
 
-@pytest.fixture
-def maps(segmenter) -> MapsInMemory:
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("scan") / "scan.nii.gz"
+    write_scan(path, affine_of("LPS", (2, 2, 2.5)), BOXES)
+    return str(path)
+
+
+def maps_of(segmenter) -> MapsInMemory:
     return MapsInMemory(segmenter.scan_maps, lambda: segmenter.versions.digest)
 
 
-@pytest.fixture
-def clicks(segmenter, maps, bundle) -> Clicks:
-    return Clicks(segmenter, maps, bundle.labels)
+@pytest.fixture(scope="module")
+def clicks(segmenter, bundle) -> Clicks:
+    return Clicks(segmenter, maps_of(segmenter), bundle.labels)
 
 
-@pytest.fixture
-def scribbles(segmenter, maps, bundle) -> Scribbles:
-    return Scribbles(segmenter, maps, bundle.labels)
+@pytest.fixture(scope="module")
+def scribbles(segmenter, bundle) -> Scribbles:
+    return Scribbles(segmenter, maps_of(segmenter), bundle.labels)
 
 
 def voxels(answer: tuple[str, dict]) -> np.ndarray:
@@ -107,14 +112,12 @@ def test_gate_lets_points_of_known_labels_through_alone(sent):
         check_options(sent, ClickOptions, {})
 
 
-def test_network_runs_once_for_all_clicks_on_a_scan_and_anew_for_new_weights(
-    clicks, segmenter, scan: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_network_runs_once_for_all_clicks_on_a_scan_and_anew_for_new_weights(bundle, scan: str, tmp_path: Path):
+    segmenter = thresholding(bundle, tmp_path)
+    clicks = Clicks(segmenter, maps_of(segmenter), bundle.labels)
     runs = []
     infer = segmenter.run_inferer
-    monkeypatch.setattr(
-        segmenter, "run_inferer", lambda data, *more, **named: runs.append(1) or infer(data, *more, **named)
-    )
+    segmenter.run_inferer = lambda data, *more, **named: runs.append(data) or infer(data, *more, **named)
     for point in (MISSED, LESION):
         clicks({"image": scan, "lesion": [point]})
     assert len(runs) == 1

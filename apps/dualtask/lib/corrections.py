@@ -132,7 +132,7 @@ class Scribbles(Correction):
         """
         began = time.monotonic()
         maps = self._maps.of(request["image"])
-        name = request.get("selected_label_name")
+        name = str(request.get("selected_label_name", ""))
         if name not in self.labels:
             raise InputError(f"The segment {name!r} cannot be corrected: choose one of {', '.join(self.labels)}.")
         before, foreground, background = _scribbled(request, maps)

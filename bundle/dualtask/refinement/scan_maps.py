@@ -78,8 +78,8 @@ class ScanMaps:
                 return probability, distance
             here.append(slice(low - side.start, high - side.start))
             there.append(slice(low - start, high - start))
-        probability[tuple(here)] = self.probability[(structure, *there)]
-        distance[tuple(here)] = self.distance[(structure, *there)]
+        probability[tuple(here)] = self.probability[structure][tuple(there)]
+        distance[tuple(here)] = self.distance[structure][tuple(there)]
         return probability, distance
 
 

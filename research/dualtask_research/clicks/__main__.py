@@ -27,12 +27,14 @@ def main() -> None:
     parser.add_argument("--synthetic", type=Path, help="Decathlon folder of computed scans, all of which take part")
     parser.add_argument("--real", type=Path, help="Decathlon folder of real scans")
     parser.add_argument("--real_cases", type=Path, help="config whose `case_names` are the real scans that take part")
+    parser.add_argument("--answers", type=Path, required=True, help="JSON file that benchmarks/clicks.py wrote")
     parser.add_argument("--table", type=Path, required=True, help="CSV file to write")
     parser.add_argument("--page", type=Path, required=True, help="Markdown file to write")
     parser.add_argument("--picture", type=Path, required=True, help="PNG file to write")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     torch.set_num_threads(1)
+    answers = json.loads(arguments.answers.read_text())
     read = reader_of_cases()
     rows: list[Corrected] = []
     for kind, case in _cases(arguments):
@@ -41,7 +43,7 @@ def main() -> None:
         print(f"{case_name(case['image'])} ({kind}): {time.monotonic() - began:.0f} s", flush=True)
     write_table(arguments.table, [field.name for field in fields(Corrected)], map(_cells, rows))
     draw(rows, arguments.picture)
-    write_page(rows, arguments.page, Path(__file__).with_name("clicks.md"), arguments.picture)
+    write_page(rows, answers, arguments.page, Path(__file__).with_name("clicks.md"), arguments.picture)
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Case]]:

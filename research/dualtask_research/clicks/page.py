@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -23,6 +24,10 @@ _METHOD_NAMES = {NETWORK: "with the network", INTENSITIES: "graph cut without it
 
 Group = tuple[str, str]
 """Kind of scans, and site or "all"."""
+
+
+_HOSPITALS = {"btcv_assembled": "BTCV", "msd_partial": "MSD", "nih_slab": "NIH"}
+"""Site -> as pages call it."""
 
 
 def groups(rows: Sequence[Corrected]) -> dict[Group, list[Corrected]]:
@@ -54,14 +59,19 @@ def clicks_to(rows: Sequence[Corrected], structure: str, method: str, dice: floa
 
 def table(rows: Sequence[Corrected], structure: str) -> list[str]:
     """Markdown: a line for each group of scans and method."""
-    heads = ["scans", "patients", "start", *(f"{clicks} clicks" for clicks in _SHOWN)]
+    heads = ["scans", "number", "method", *(f"{clicks} click{'s' * (clicks != 1)}" for clicks in _SHOWN)]
     heads += [f"clicks to {target}" for target in _TARGETS]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (kind, site), members in groups(rows).items():
         for method in METHODS:
             dice = [after(members, structure, method, clicks) for clicks in _SHOWN]
             if dice[0].n:
-                cells = [f"{kind}, {site}", str(dice[0].n), _METHOD_NAMES[method], *map(_interval, dice)]
+                cells = [
+                    f"{kind}, {_HOSPITALS.get(site, site)}",
+                    str(dice[0].n),
+                    _METHOD_NAMES[method],
+                    *map(_interval, dice),
+                ]
                 cells += [_reached(clicks_to(members, structure, method, target)) for target in _TARGETS]
                 lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -99,16 +109,24 @@ def draw(rows: Sequence[Corrected], path: Path) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
-def write_page(rows: Sequence[Corrected], page: Path, template: Path, picture: Path) -> None:
-    """Fill the tables into a text.
+def write_page(
+    rows: Sequence[Corrected], answers: Mapping[str, Any], page: Path, template: Path, picture: Path
+) -> None:
+    """Fill figures into a text.
 
     Args:
         rows: of the study.
+        answers: what ``benchmarks/clicks.py`` wrote.
         page: Markdown file.
-        template: the text, with ``{pancreas}`` and ``{lesion}`` for the tables and ``{picture}`` for the curves.
-        picture: the curves, beside or below the folder above the page.
+        template: the text.
+        picture: the curves, below the folder above the page's.
     """
-    tables = {structure: "\n".join(table(rows, structure)) for structure in STRUCTURES}
-    where = Path("..") / picture.relative_to(page.parent.parent)
-    text = template.read_text().format(**tables, picture=where.as_posix())
+    machine = answers["surroundings"]
+    text = template.read_text().format(
+        **{structure: "\n".join(table(rows, structure)) for structure in STRUCTURES},
+        picture=(Path("..") / picture.relative_to(page.parent.parent)).as_posix(),
+        surroundings=f"{machine['processor']}, {machine['cores']} cores, one of them used, commit {machine['commit']}",
+        answers="\n".join(answers["markdown"]),
+        ratio=answers["figures"]["first / later"],
+    )
     write_atomically(page, lambda temporary: temporary.write_text(text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -69,6 +71,25 @@ def test_radiologist_corrects_a_proposal_and_gets_a_better_model(viewer, client,
     assert viewer.connect() == f"{bundle.name} {bundle.version}+1"
     viewer.show("new version")
     assert viewer.left_the_server == []
+
+
+def test_clicks_correct_a_proposal_where_they_were_made(viewer):
+    viewer.open_list()
+    viewer.open_study("metro_000")
+    viewer.wait_for_scan()
+    viewer.connect()
+    viewer.run()
+    viewer.open_points("lesion")
+    viewer.click_on_scan(0.45, 0.4)
+    viewer.show("click")
+    answer = viewer.run_points()
+    assert answer.status == 200
+    (point,) = json.loads(re.search(r'name="params"\s+(\{.*?\})\s+--', answer.request.post_data, re.DOTALL)[1])[
+        "lesion"
+    ]
+    assert viewer.segment_at(point) == "lesion"
+    viewer.show("corrected by a click")
+    assert set(viewer.segments()) == {"pancreas", "lesion"}
 
 
 def test_search_in_the_list_finds_the_patient(viewer):

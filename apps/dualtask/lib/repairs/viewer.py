@@ -64,9 +64,8 @@ def _informing(script: str) -> str:
     script = _replaced(script, _SEGMENTED, _SEGMENTED_DOUBTFULLY)
     script = _replaced(script, _USAGE, _USAGE_OR_DOUBT)
     script = _replaced(script, _NO_SAMPLE, _NO_SAMPLE_LEFT)
-    script = _replaced(
-        script, "new Set(all_labels)].sort()", "new Set(all_labels)].filter(l => l !== 'background').sort()"
-    )
+    labels = "new Set(all_labels)]"
+    script = _replaced(script, f"{labels}.sort()", f"{labels}.filter(label => label !== 'background').sort()")
     script = _replaced(script, _CLICKED, f"if (currentLabel) {{ {_CLICKED} }}")
     script = _replaced(script, _POINTS_OF_LABELS, _POINTS_OF_LABELS + _ALL_LABELS_ANSWERED)
     script = _replaced(script, _MERGED, _MERGED.replace("true", "info.data.models[model].type !== 'deepedit'"))
