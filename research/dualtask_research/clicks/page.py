@@ -59,7 +59,7 @@ def clicks_to(rows: Sequence[Corrected], structure: str, method: str, dice: floa
 
 def table(rows: Sequence[Corrected], structure: str) -> list[str]:
     """Markdown: a line for each group of scans and method."""
-    heads = ["scans", "number", "method", *(f"{clicks} click{'s' * (clicks != 1)}" for clicks in _SHOWN)]
+    heads = ["kind, site", "scans", "method", *(f"{clicks} click{'s' * (clicks != 1)}" for clicks in _SHOWN)]
     heads += [f"clicks to {target}" for target in _TARGETS]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (kind, site), members in groups(rows).items():
