@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import SaveImaged
+from monai.transforms import MapTransform, SaveImaged
 
 from dualtask.errors import find_input_error
 from dualtask.evaluation import score_cases
@@ -209,6 +209,7 @@ def test_a_scan_handed_over_as_an_array_gets_the_same_mask(workflow, small_datas
     preprocessing, inferer, network, postprocessing = (
         parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "network", "postprocessing")
     )
+    assert all(isinstance(chain.transforms[0], MapTransform) for chain in (preprocessing, postprocessing))
     postprocessing.transforms = [step for step in postprocessing.transforms if not isinstance(step, SaveImaged)]
     image = preprocessing({"image": image})["image"]
     with torch.no_grad():
