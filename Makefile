@@ -10,8 +10,8 @@ DICOM_PORT ?= 8043
 CASE ?= metro_001
 TESTS ?= tests/bundle
 
-# What annotation in OHIF is tried and tested with.
-DEBIAN := chromium orthanc orthanc-dicomweb
+# What annotation in OHIF is tried and tested with, and what DICOM objects are checked with.
+DEBIAN := chromium orthanc orthanc-dicomweb dicom3tools
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
