@@ -11,9 +11,11 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from skimage.draw import polygon2mask
 from test_cascade import REGION, Threshold
 
 from dualtask.dicom_objects import SaveDicomObjects, check_series
+from dualtask.dicom_objects.structure_set import SaveStructureSet
 from dualtask.errors import InputError
 from dualtask.notice import NOTICE
 from dualtask.scans.reading import read_volume
@@ -177,6 +179,33 @@ def test_objects_belong_to_the_patient_study_and_space_of_the_series(folder):
         assert (made.PatientID, made.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
         assert made.get("FrameOfReferenceUID", source.FrameOfReferenceUID) == source.FrameOfReferenceUID
         assert made.SeriesInstanceUID != source.SeriesInstanceUID
+
+
+def test_contours_hold_the_masks(folder, tmp_path):
+    """Rasterised again here: a voxel is inside where its centre lies in the contour of its slice."""
+    program("plastimatch")
+    scan = read_volume(folder / "series")
+    mask = true_mask(folder)
+    SaveStructureSet(str(tmp_path))({"pred": scan.new_tensor(mask)[None]})
+    made, source = pydicom.dcmread(tmp_path / "series_rtstruct.dcm"), pydicom.dcmread(folder / "series" / "0001.dcm")
+    assert (made.PatientID, made.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
+    assert made.FrameOfReferenceUID == source.FrameOfReferenceUID
+    assert [roi.ROIName for roi in made.StructureSetROISequence] == ["pancreas", "lesion 1", "lesion 2"]
+    slices = {pydicom.dcmread(path).SOPInstanceUID for path in (folder / "series").iterdir()}
+    to_voxel = np.linalg.inv(scan.affine.numpy()) @ np.diag([-1, -1, 1, 1])
+    found = []
+    for roi in made.ROIContourSequence:
+        inside = np.zeros(mask.shape, bool)
+        for contour in roi.ContourSequence:
+            assert contour.ContourImageSequence[0].ReferencedSOPInstanceUID in slices
+            places = np.array(contour.ContourData, float).reshape(-1, 3) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+            level = round(places[:, 2].mean())
+            inside[..., level] |= polygon2mask(mask.shape[:2], places[:, :2])
+        found.append(inside)
+    # Contours run through the centres of the outermost voxels, which then lie on either side.
+    assert np.count_nonzero(found[0] & (mask > 0)) > 0.6 * np.count_nonzero(mask > 0)
+    assert not (found[0] & (mask == 0)).any()
+    assert not ((found[1] | found[2]) & (mask != 2)).any() and found[1].any() and found[2].any()
 
 
 def test_objects_of_what_is_no_series_are_refused_in_a_sentence(tmp_path):

@@ -41,6 +41,15 @@ def structures_of(segmentation: Dataset, bundle: Bundle) -> dict[int, int]:
     return {number: bundle.labels[name] for number, name in described.items() if name in bundle.labels}
 
 
+def is_untouched(segmentation: Dataset, bundle: Bundle) -> bool:
+    """Whether a segmentation is a result of the bundle that nobody has corrected: no label, however it was stored.
+
+    Viewers that export a corrected one put their own name in the place of the maker's.
+    """
+    kinds = {segment.get("SegmentAlgorithmType") for segment in segmentation.get("SegmentSequence") or []}
+    return segmentation.get("Manufacturer") == bundle.name and kinds == {"AUTOMATIC"}
+
+
 def written_at(segmentation: Dataset) -> datetime:
     """When a segmentation was made; one that does not name its time zone counts as UTC, which is what OHIF writes.
 

@@ -28,7 +28,7 @@ CATEGORIES: Mapping[str, Code] = MappingProxyType(
 TYPES: Mapping[str, Code] = MappingProxyType({"pancreas": codes.SCT.Pancreas, "lesion": codes.SCT.Lesion})
 """What each structure is."""
 
-_COLOURS = {"pancreas": (249, 180, 111), "lesion": (68, 230, 42)}
+COLOURS = {"pancreas": (249, 180, 111), "lesion": (68, 230, 42)}
 """Red, green, blue; those that OHIF's panel draws proposals in."""
 
 
@@ -126,7 +126,7 @@ def _description(number: int, segment: Segment, software: Software, annotator: s
         tracking_id=segment.label,
         anatomic_regions=[codes.SCT.Pancreas],
     )
-    lab = rgb2lab(np.array(_COLOURS[segment.structure]) / 255)
+    lab = rgb2lab(np.array(COLOURS[segment.structure]) / 255)
     # PS3.3, C.10.7.1.1: L in [0, 100], a and b in [-128, 127], each as an unsigned 16-bit number.
     shares = (lab + np.array([0, 128, 128])) / [100, 255, 255]
     description.RecommendedDisplayCIELabValue = np.rint(shares * 65535).astype(int).tolist()
