@@ -15,6 +15,17 @@ from viewer import Viewer
 
 SITE = "valley"
 
+DRAWN = """() => {
+  const [segmentation] = window.services.segmentationService.getSegmentations();
+  const images = segmentation?.representationData.Labelmap?.imageIds ?? [];
+  const values = images.map(id => window.cornerstone.cache.getImage(id).voxelManager.getScalarData());
+  const voxels = index => values.reduce((sum, slice) => sum + slice.filter(value => value === index).length, 0);
+  return Object.fromEntries(
+    Object.values(segmentation?.segments ?? {}).map(({ label, segmentIndex }) => [label, voxels(segmentIndex)])
+  );
+}"""
+"""Label -> number of voxels of each segment that is opened."""
+
 
 @pytest.fixture(scope="module")
 def stored(orthanc, series, bundle, tmp_path_factory) -> dict[str, int]:
@@ -54,18 +65,9 @@ def test_ohif_draws_the_segmentation(stored, page, server, uids, screenshots: Pa
     viewer = Viewer(page, server, screenshots)
     page.goto(f"{server}/ohif/viewer?StudyInstanceUIDs={uids[SITE][0]}")
     page.locator("[data-cy='study-browser-thumbnail-no-image']", has_text="SEG").first.dblclick()
-    page.wait_for_function("window.services.segmentationService.getSegmentations().length > 0")
+    page.get_by_role("button", name="Yes", exact=True).click()
+    page.wait_for_function(f"Object.keys(({DRAWN})()).length > 1")
     page.wait_for_timeout(1500)
+    viewer.by_name("confirm-and-hide-button").click()
     viewer.show("segmentation of the command line")
-    drawn = page.evaluate(
-        """() => {
-          const { segmentationService } = window.services;
-          const [{ segmentationId, segments }] = segmentationService.getSegmentations();
-          const volume = segmentationService.getLabelmapVolume(segmentationId);
-          const voxels = volume.voxelManager.getCompleteScalarDataArray();
-          return Object.fromEntries(Object.values(segments).map(
-            ({ label, segmentIndex }) => [label, voxels.filter(value => value === segmentIndex).length]
-          ));
-        }"""
-    )
-    assert drawn == stored
+    assert page.evaluate(DRAWN) == stored
