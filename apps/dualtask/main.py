@@ -67,9 +67,12 @@ class DualTaskApp(MONAILabelApp):
 
     def init_datastore(self) -> Datastore:
         from lib.proposals import Proposals
+        from lib.readings import Readings
+        from lib.table import AnnotationTable
 
         datastore = super().init_datastore()
         self.proposals = Proposals(datastore.state_dir / "proposals", datastore)
+        self.table = AnnotationTable(datastore, self.proposals, Readings(datastore.state_dir / "readings", datastore))
         return datastore
 
     def init_infers(self) -> dict[str, InferTask]:
@@ -91,8 +94,10 @@ class DualTaskApp(MONAILabelApp):
         from lib.reservations import Reservations
         from lib.strategies import strategies
 
-        minutes = float(self.conf.get("reservation_minutes", _RESERVED_MINUTES))
-        return strategies(Reservations(self.datastore().state_dir / "reservations.json", minutes), self._scores)
+        minutes, state = float(self.conf.get("reservation_minutes", _RESERVED_MINUTES)), self.datastore().state_dir
+        labelling = Reservations(state / "reservations.json", minutes)
+        reviewing = Reservations(state / "reservations_of_reviewers.json", minutes)
+        return strategies(labelling, reviewing, self._scores)
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         from lib.scan_scores import ScanScores
@@ -124,8 +129,13 @@ class DualTaskApp(MONAILabelApp):
             return answer
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The next study to label or to review; MONAI Label's own, with the review that its label has had."""
+        from lib.reviews import review_of
+
         with errors_as_answers():
-            return super().next_sample(request)
+            sample = super().next_sample(request)
+            review = review_of(self.datastore().final_record(sample["id"])) if sample else {}
+            return {**sample, "review": review} if review else sample
 
     def on_init_complete(self) -> None:
         from monailabel.app import app
