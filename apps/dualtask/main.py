@@ -111,15 +111,24 @@ class DualTaskApp(MONAILabelApp):
         return BatchInfer()
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Segment a study or an uploaded scan; MONAI Label's own, with stored results and with people's labels kept."""
+        """Segment a study or an uploaded scan; MONAI Label's own, with stored results and with people's labels kept.
+
+        A reviewer who asks for the final label of a study gets it in the place of a proposal.
+        """
         from lib.infer import STUDY
+        from lib.options import shows_final_label
 
         with errors_as_answers():
             study, datastore = request.get("image"), datastore or self.datastore()
             request = {key: value for key, value in request.items() if key != STUDY}
+            final = shows_final_label(request)
             if not isinstance(study, str) or os.path.exists(study):
+                if final:
+                    raise HTTPException(422, "An uploaded scan has no final label: ask for one of a study.")
                 return super().infer(request, datastore)
             datastore.check_known(study)
+            if final:
+                return self._final_label(study, request, datastore)
             tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
             if request.get("save_label") and not datastore.may_save_automatic_label(study, tag):
                 raise HTTPException(409, f"Study {study!r} has a person's label {tag!r}: save this one by another tag.")
@@ -164,6 +173,23 @@ class DualTaskApp(MONAILabelApp):
     def _scores(self, study: str) -> Result | None:
         scan = self.datastore().scan_at_hand(study)
         return self._infers[self.bundle.name].stored(scan) if scan else None
+
+    def _final_label(self, study: str, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        from lib.reviews import review_of
+
+        if request.get("save_label"):
+            raise HTTPException(422, f"The final label of study {study!r} is saved already: leave out save_label.")
+        tag = DefaultLabelTag.FINAL
+        record, label = datastore.get_label_info(study, tag), Path(datastore.get_label_uri(study, tag))
+        scan = datastore.get_image_uri(study)
+        params = {
+            "label_names": self.bundle.labels,
+            "annotator": record.get("annotator", ""),
+            "ts": record["ts"],
+            "review": review_of(record),
+        }
+        file = self._infers[self.bundle.name].written(label, {**request, "image": scan})
+        return {"label": file, "tag": tag, "file": file, "params": params}
 
     def _remember_proposal(self, study: str, request: dict[str, Any]) -> None:
         from lib.options import SegmentationOptions

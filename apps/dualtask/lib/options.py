@@ -16,7 +16,15 @@ from dualtask.transforms import LabelMapd
 _FUSION = {"default": None, "both": "mean", "classification": "classification", "regression": "regression"}
 """Head in the panel -> fusion of the cascade, where None is what the bundle chose for its network."""
 
-PANEL: dict[str, Any] = {"threshold": 0.5, "flip_averaging": True, "refine": True, "head": list(_FUSION)}
+_PROPOSAL, _FINAL_LABEL = _SHOWN = ("proposal", "final label")
+
+PANEL: dict[str, Any] = {
+    "threshold": 0.5,
+    "flip_averaging": True,
+    "refine": True,
+    "head": list(_FUSION),
+    "show": list(_SHOWN),
+}
 """Options with their defaults in MONAI Label's form, where the first entry of a list is the default."""
 
 TRAIN, GO_BACK = "train", "go back to the previous version"
@@ -76,6 +84,18 @@ class SegmentationOptions:
             LabelMapd(transform.keys, self.threshold) if isinstance(transform, LabelMapd) else transform
             for transform in transforms
         ]
+
+
+def shows_final_label(request: Mapping[str, Any]) -> bool:
+    """Whether a request is for the final label of its study, as a reviewer asks, and not for a proposal.
+
+    Raises:
+        InputError: it is for something else.
+    """
+    shown = _chosen(PANEL, request)["show"]
+    if shown not in _SHOWN:
+        raise InputError(f"There is nothing called {shown!r} to show: choose one of {', '.join(_SHOWN)}.")
+    return shown == _FINAL_LABEL
 
 
 @dataclass(frozen=True)
