@@ -179,7 +179,7 @@ class DualTaskApp(MONAILabelApp):
 
         if request.get("save_label"):
             raise HTTPException(422, f"The final label of study {study!r} is saved already: leave out save_label.")
-        tag = DefaultLabelTag.FINAL
+        tag = DefaultLabelTag.FINAL.value
         record, label = datastore.get_label_info(study, tag), Path(datastore.get_label_uri(study, tag))
         scan = datastore.get_image_uri(study)
         params = {

@@ -117,8 +117,8 @@ _SEGMENTED_DOUBTFULLY = """        message: 'Running Segmentation - Successful',
       doubt: '',
       facts: null
     };"""
-"""The figures in the panel until the next run; the sentence of ``lib.repairs.doubtful_results`` beside them, and for some
-seconds over the scan."""
+"""The figures in the panel until the next run, beside them the sentence of ``lib.repairs.doubtful_results``, which is
+over the scan for some seconds as well."""
 
 _USAGE = '"Experience fully automated segmentation for "'
 
