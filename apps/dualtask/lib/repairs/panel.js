@@ -129,7 +129,7 @@ class Review extends BaseTab {
       react.createElement('label', { className: 'tab-label', htmlFor: this.tabId }, 'Review'),
       react.createElement('div', { className: 'tab-content reviewTab' },
         react.createElement('p', { role: 'status' },
-          label ? `Labelled by ${label.annotator || 'nobody known'}. ${state}.` : 'This scan has no final label.'),
+          label ? `Labelled by ${label.annotator || 'nobody known'}. ${state}` : 'This scan has no final label'),
         this.button('Next to review', this.next),
         this.button('Show label', this.show, !!label),
         react.createElement(Figures, { facts: this.state.facts }),
