@@ -128,7 +128,7 @@ def test_proposal_comes_with_its_mask_and_what_is_known_of_it(slicer, server, mo
         (lambda client, model: client.infer("unet", "metro_000", {}), "There is no model 'unet'"),
         (lambda client, model: client.next_sample("clever", {}), "There is no strategy 'clever'"),
         (lambda client, model: client.infer(model, "metro_000", {"show": "final label"}), "has no label 'final'"),
-        (lambda client, model: client.download_label("metro_000", "original"), "has no label 'original'"),
+        (lambda client, model: client.download_label("metro_000", "original"), "Label NOT Found"),
         (lambda client, model: client.train_start(model, {}), "needs the role of admin"),
     ],
     ids=["value", "option", "study", "model", "strategy", "no final label", "no original label", "role"],
