@@ -175,6 +175,7 @@ class DualTaskApp(MONAILabelApp):
         return self._infers[self.bundle.name].stored(scan) if scan else None
 
     def _final_label(self, study: str, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        from lib.measurements import measure_label
         from lib.reviews import review_of
 
         if request.get("save_label"):
@@ -187,6 +188,7 @@ class DualTaskApp(MONAILabelApp):
             "annotator": record.get("annotator", ""),
             "ts": record["ts"],
             "review": review_of(record),
+            "measurements": measure_label(Path(scan), label),
         }
         file = self._infers[self.bundle.name].written(label, {**request, "image": scan})
         return {"label": file, "tag": tag, "file": file, "params": params}

@@ -161,6 +161,8 @@ class DualTaskInfer(BundleInferTask):
     ) -> tuple[str, dict[str, Any]]:
         extension = extension or data.get("result_extension") or ".nii.gz"
         facts: dict[str, Any] = {name: data[name] for name in _FACTS if name in data}
+        if "measurements" in data:  # not where a stored mask is written in another format
+            facts["measurements"] = data["measurements"].as_dict()
         if extension not in (".nii", ".nii.gz"):
             path, params = super().writer(data, extension, dtype)
             return path, {**params, **facts}

@@ -38,6 +38,7 @@ def test_radiologist_corrects_a_proposal_and_gets_a_better_model(viewer, client,
     assert viewer.server_field() == f"{server}/"
     assert viewer.connect() == f"{bundle.name} {bundle.version}"
     assert viewer.run().status == 200
+    figures = viewer.figures()
     assert viewer.segments() == {"pancreas": "rgb(249, 180, 111)", "lesion": "rgb(68, 230, 42)"}
     viewer.show("proposal")
     drawn = viewer.drawn()
@@ -52,7 +53,10 @@ def test_radiologist_corrects_a_proposal_and_gets_a_better_model(viewer, client,
     assert viewer.export("corrected").status == 200
     viewer.show("saved")
     series = uids["coastal"][1]
-    proposal, final = _voxels(client.infer(MODEL, series, {})[0]), _final(server, series, client)
+    mask, parameters = client.infer(MODEL, series, {})
+    proposal, final, measured = _voxels(mask), _final(server, series, client), parameters["measurements"]
+    assert figures["Pancreas"] == f"{measured['pancreas_ml']:.1f} ml"
+    assert len(figures) == 1 + len(measured["lesions"]) > 1
     assert drawn == {"pancreas": (proposal == 1).sum(), "lesion": (proposal == 2).sum()}
     assert min(drawn.values()) > 0
     changed = proposal != final

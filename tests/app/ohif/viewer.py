@@ -74,6 +74,12 @@ class Viewer:
         self.page.get_by_text("Running Segmentation - Successful").first.wait_for()
         return found.value
 
+    def figures(self) -> dict[str, str]:
+        """Name -> figures of the organ and of each lesion, beside the result."""
+        self.page.locator(".figures tr").first.wait_for()
+        rows = [row.locator("td").all_inner_texts() for row in self.page.locator(".figures tr").all()]
+        return {name: figures for name, figures in rows}
+
     def segments(self) -> dict[str, str]:
         """Name -> colour of the segments that are listed."""
         self.by_name(SEGMENTS).click()

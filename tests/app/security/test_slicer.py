@@ -87,6 +87,11 @@ def model(bundle) -> str:
     return bundle.name
 
 
+def volume_ml(file: str) -> float:
+    """Volume of a voxel."""
+    return float(np.prod(nib.load(file).header.get_zooms())) / 1000
+
+
 def shown(plugin: ModuleType, ask: Callable[[], Any]) -> str:
     """What the extension shows of an error."""
     with pytest.raises(plugin.MONAILabelClientException) as error:
@@ -117,6 +122,9 @@ def test_proposal_comes_with_its_mask_and_what_is_known_of_it(slicer, server, mo
     assert set(np.unique(mask)) <= {0, 1, 2}
     assert params["label_names"] == {"pancreas": 1, "lesion": 2}
     assert {"score", "warning"} <= set(params["doubt"])
+    assert params["measurements"]["pancreas_ml"] == pytest.approx(
+        (mask > 0).sum() * volume_ml(sample["path"]), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,6 +159,8 @@ def test_label_is_sent_back_corrected_read_by_a_second_reader_and_approved(plugi
     file, params = slicer(REVIEWER).infer(model, study, {**AS_SLICER_ASKS, "show": "final label"})
     np.testing.assert_array_equal(nrrd.read(file)[0], np.asarray(nib.load(label(study)).dataobj))
     assert (params["annotator"], params["review"]) == (f"{FIRST} 1", {})
+    drawn = (nrrd.read(file)[0] > 0).sum() * volume_ml(label(study))
+    assert params["measurements"]["pancreas_ml"] == pytest.approx(drawn, rel=1e-3)
     assert review(study, FIRST, status="approved").status_code == 403
     assert "say in a sentence" in review(study, status="flagged").json()["detail"]
     assert review(study, status="flagged", comment="The tail is missing.").ok
