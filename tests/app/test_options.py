@@ -7,7 +7,7 @@ from dualtask.errors import InputError
 from dualtask.inferers import CascadeInferer
 from dualtask.networks.fusion import FUSIONS
 from dualtask.transforms import LabelMapd
-from lib.options import GO_BACK, PANEL, TRAINING_PANEL, SegmentationOptions, TrainingOptions
+from lib.options import GO_BACK, PANEL, TRAINING_PANEL, SegmentationOptions, TrainingOptions, shows_final_label
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_threshold_outside_of_its_range_is_refused_in_a_sentence(asked):
 def test_unknown_head_is_refused_in_a_sentence():
     with pytest.raises(InputError, match="no head 'both of them': choose one of default, both,"):
         SegmentationOptions.of({"head": "both of them"})
+
+
+def test_proposal_is_shown_unless_the_final_label_is_asked_for():
+    assert not shows_final_label({}) and not shows_final_label(PANEL)
+    assert shows_final_label({"show": "final label"})
+    with pytest.raises(InputError, match="nothing called 'both' to show: choose one of proposal, final label"):
+        shows_final_label({"show": "both"})
 
 
 def test_untouched_panel_trains_as_it_shows():
