@@ -51,8 +51,9 @@ function ReviewLine({ review }) {
 class Review extends BaseTab {
   constructor(props) {
     super(props);
-    this.state = { label: null, facts: null, sentence: '' };
-    this.tell = (message, type) => this.notification.show({ title: 'Review', message, type, duration: 6000 });
+    this.state = { label: null, facts: null, sentence: '', told: '' };
+    // In the panel and not over it: OHIF's own notifications would lie on these buttons.
+    this.tell = told => this.setState({ told });
     this.series = () => this.props.getActiveViewportInfo().displaySet.SeriesInstanceUID;
     this.model = () => this.props.info.models[0];
 
@@ -72,11 +73,11 @@ class Review extends BaseTab {
       const params = { show: 'final label' };
       const answer = await this.props.client().infer(this.model(), this.series(), { ...params });
       if (answer.status !== 200) {
-        return this.tell('Failed to show the label' + _sentence(answer), 'error');
+        return this.tell('Failed to show the label' + _sentence(answer));
       }
       await this.props.updateView(answer, this.model(), this.props.info.modelLabelNames[this.model()]);
       const facts = await factsOf(this.props.client(), this.model(), this.series(), params);
-      this.setState({ facts, label: { ...this.state.label, ts: facts.ts, [REVIEW]: facts.review } });
+      this.setState({ told: '', facts, label: { ...this.state.label, ts: facts.ts, [REVIEW]: facts.review } });
     };
 
     this.decide = async status => {
@@ -85,19 +86,17 @@ class Review extends BaseTab {
       form.append('info', JSON.stringify({ [REVIEW]: review }));
       const answer = await MonaiLabelClient.api_put_data(this.url('datastore/label/info'), form);
       if (answer.status !== 200) {
-        return this.tell('Failed to review' + _sentence(answer), 'error');
+        return this.tell('Failed to review' + _sentence(answer));
       }
-      this.setState({ sentence: '' });
+      this.setState({ told: '', sentence: '' });
       await this.fetch();
-      this.tell(wordsOf(this.state.label[REVIEW]), 'success');
     };
 
     this.next = async () => {
       const answer = await this.props.client().next_sample('review');
       if (answer.status !== 200 || !answer.data.id) {
-        const nothing = answer.status === 200;
-        const why = nothing ? 'No label waits for a review' : 'Failed to fetch the next label' + _sentence(answer);
-        return this.tell(why, nothing ? 'info' : 'error');
+        const failed = 'Failed to fetch the next label' + _sentence(answer);
+        return this.tell(answer.status === 200 ? 'No label waits for a review' : failed);
       }
       const address = new URL(window.location.href);
       address.searchParams.set('StudyInstanceUIDs', answer.data.StudyInstanceUID);
@@ -121,7 +120,7 @@ class Review extends BaseTab {
   }
 
   render() {
-    const { label, sentence } = this.state;
+    const { label, sentence, told } = this.state;
     const reviewed = label?.[REVIEW]?.status;
     const state = reviewed ? wordsOf(label[REVIEW]) : 'Waits for a review';
     return react.createElement('div', { className: 'tab' },
@@ -130,6 +129,7 @@ class Review extends BaseTab {
       react.createElement('div', { className: 'tab-content reviewTab' },
         react.createElement('p', { role: 'status' },
           label ? `Labelled by ${label.annotator || 'nobody known'}. ${state}` : 'This scan has no final label'),
+        told ? react.createElement('p', { role: 'alert', style: { fontWeight: 'bold' } }, told) : null,
         this.button('Next to review', this.next),
         this.button('Show label', this.show, !!label),
         react.createElement(Figures, { facts: this.state.facts }),
@@ -144,18 +144,21 @@ class Review extends BaseTab {
   }
 }
 
-/* What was drawn, step by step: the voxels that changed until the hand paused, with their values before and after. */
+/* What was drawn, step by step: the voxels that a stroke changed, with their values before and after. */
 class Steps {
   constructor() {
     this.volume = () => undefined;
     this.done = [];
     this.undone = [];
+    this.pressed = false;
     dist_esm.eventTarget.addEventListener(esm.Enums.Events.SEGMENTATION_DATA_MODIFIED, ({ detail }) => {
       if (detail.segmentationId === SEGMENTATION) {
-        clearTimeout(this.pause);
-        this.pause = setTimeout(() => this.keep(), PAUSE_MS);
+        this.keepSoon();
       }
     });
+    window.addEventListener('pointerdown', () => { this.pressed = true; }, true);
+    window.addEventListener('pointerup', () => { this.pressed = false; }, true);
+    window.addEventListener('pointercancel', () => { this.pressed = false; }, true);
     window.addEventListener('keydown', event => {
       const typing = ['INPUT', 'TEXTAREA', 'SELECT'].includes(event.target.tagName);
       if (typing || !(event.ctrlKey || event.metaKey) || !['z', 'y'].includes(event.key.toLowerCase())) {
@@ -164,6 +167,12 @@ class Steps {
       event.preventDefault();
       event.shiftKey || event.key.toLowerCase() === 'y' ? this.redo() : this.undo();
     });
+  }
+
+  /* Once the voxels stay as they are and no stroke is under way. */
+  keepSoon() {
+    clearTimeout(this.pause);
+    this.pause = setTimeout(() => this.pressed ? this.keepSoon() : this.keep(), PAUSE_MS);
   }
 
   voxels() {
