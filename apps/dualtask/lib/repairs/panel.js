@@ -55,7 +55,10 @@ class Review extends BaseTab {
     // In the panel and not over it: OHIF's own notifications would lie on these buttons.
     this.tell = told => this.setState({ told });
     this.series = () => this.props.getActiveViewportInfo().displaySet.SeriesInstanceUID;
-    this.model = () => this.props.info.models[0];
+    this.model = () => {
+      const { models } = this.props.info.data;
+      return Object.keys(models).find(name => models[name].config?.show);
+    };
 
     this.url = path => {
       const url = new URL(path, this.props.client().server_url);
