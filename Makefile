@@ -102,8 +102,10 @@ test: $(VENV)/installed debian lint ## lint and all tests
 
 # Apart from the app, which keeps numpy and pydicom below their newest: the bundle works with those, too.
 test-bundle: ## the bundle's tests alone, in an environment of their own (PYTHON=python3.13, TESTS=tests/bundle)
-	@environment=.venv-bundle-$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	test -x $$environment/bin/python || $(PYTHON) -m venv $$environment; \
+	@version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || { \
+		echo "error: $(PYTHON) does not run: install it, or give another one, as PYTHON=<command or path>."; exit 1; }; \
+	environment=.venv-bundle-$$version; \
+	test -x $$environment/bin/python || $(PYTHON) -m venv $$environment || exit; \
 	echo "Setting up the environment in $$environment ..." && \
 	$$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bundle/requirements.txt && \
 	$$environment/bin/python -m pytest $(TESTS)

@@ -76,7 +76,7 @@ def main() -> None:
         write_decathlon(folder, [SITES["metro"]], cases_per_site=5, seed=4000, matrix=160)
         part = training_parts(folder)
         case = part("preprocessing")(part("cases")[0][0])
-    draw = Compose([part("train#crop"), part("train#hiding"), part("train#augmentation")]).flatten().transforms
+    draw = Compose(part("train#random")).flatten().transforms
     crops = part("train#dataloader#batch_size")
     network, loss, optimizer = part("train#trainer#network"), part("loss"), part("optimizer")
     prepare, prepare_plain = part("train#trainer#prepare_batch"), PrepareViews(part("views"), teacher=None)

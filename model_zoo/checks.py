@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from model_zoo.folder import LARGEST_FILE
+from model_zoo.folder import LARGEST_FILE, described_values, pretty_json
 
 _FILES = (
     "LICENSE",
@@ -74,6 +74,8 @@ _SECTIONS = (
     "References",
 )
 
+_LARGEST_OF_PRE_COMMIT = 1024 * 1024  # bytes
+
 _OF_A_MACHINE = re.compile(r"/(home|root|Users|work)/\w")
 
 
@@ -93,6 +95,12 @@ def left_to_do(folder: Path) -> list[str]:
         )
     if (folder / "large_files.yml").is_file():
         steps.append("Upload the files that large_files.yml names, and put their public addresses into it.")
+    commit = "Open a ticket there, a branch [ticket]-[task], and a pull request to dev with signed-off commits."
+    if any(path.stat().st_size > _LARGEST_OF_PRE_COMMIT for path in folder.rglob("*") if path.is_file()):
+        commit += (
+            " Where its pre-commit is installed, it stops at files of more than 1 MB, which the CI takes:"
+            " commit with SKIP=check-added-large-files."
+        )
     return [
         *steps,
         "Agree on authors and copyright holder (docs/README.md and configs/metadata.json), and on the citation.",
@@ -101,7 +109,7 @@ def left_to_do(folder: Path) -> list[str]:
         "configs/metadata.json --filepath eval/schema.json` (the official schema is downloaded).",
         f"In a checkout of the Model Zoo with this over it: `python ci/verify_bundle.py -b {folder.name}`, "
         f"`python ci/unit_tests/runner.py --b {folder.name}`, `./runtests.sh --codeformat`.",
-        "Open a ticket there, a branch [ticket]-[task], and a pull request to dev with signed-off commits.",
+        commit,
     ]
 
 
@@ -125,6 +133,10 @@ def _of_files(folder: Path) -> Iterator[str]:
             yield f"{name} is larger than {LARGEST_FILE // 10**6} MB."
         if path.suffix in (".json", ".md", ".txt", ".py", ".conf") and _OF_A_MACHINE.search(path.read_text()):
             yield f"{name} names the path of a machine."
+        if path.suffix == ".json" and path.read_text() != pretty_json(path.read_text()):
+            yield f"{name} is not indented as the Model Zoo's are."
+        if path.suffix == ".py" and described_values(path.read_text()):
+            yield f"{name} has a docstring that is not at its beginning."
 
 
 def _of_metadata(folder: Path) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import json
 import shutil
 import subprocess
@@ -63,10 +65,39 @@ def write_folder(bundle: Path, output: Path) -> Path:
     test = output / "ci" / "unit_tests" / f"test_{name}.py"
     test.parent.mkdir(parents=True, exist_ok=True)
     test.write_text(_UNIT_TEST.read_text().replace("BUNDLE_NAME", name))
+    for path in folder.rglob("*.py"):
+        path.write_text(_with_comments(path.read_text()))
+    for path in folder.rglob("*.json"):
+        path.write_text(pretty_json(path.read_text()))
     for arguments in (_SORT, _FORMAT):
         subprocess.run([sys.executable, "-m", "ruff", *arguments, "--quiet", str(folder), str(test)], check=True)
     _take_out_large_files(folder)
     return folder
+
+
+def pretty_json(text: str) -> str:
+    """The same content as the Model Zoo's pre-commit hook writes it."""
+    return json.dumps(json.loads(text), indent=4) + "\n"
+
+
+def described_values(source: str) -> list[tuple[ast.stmt, ast.Expr]]:
+    """Statements of a module that are followed by a string that says what they are, each with its string."""
+    pairs = zip(body := ast.parse(source).body, body[1:], strict=False)
+    return [
+        (stated, text)
+        for stated, text in pairs
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    ]
+
+
+def _with_comments(source: str) -> str:
+    """The source with these strings as comments before what they describe: a pre-commit hook allows a module one."""
+    lines = source.splitlines(keepends=True)
+    for stated, text in reversed(described_values(source)):
+        comment = inspect.cleandoc(ast.literal_eval(text.value)).splitlines()
+        del lines[text.lineno - 1 : text.end_lineno]
+        lines[stated.lineno - 1 : stated.lineno - 1] = [f"# {line}\n" for line in comment]
+    return "".join(lines)
 
 
 def _take_out_large_files(folder: Path) -> None:

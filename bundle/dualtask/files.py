@@ -6,11 +6,13 @@ import csv
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dualtask.errors import StorageError
+from dualtask.errors import InputError, StorageError
+
+_Entry = TypeVar("_Entry")
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Codes of the errors of a full disk."""
@@ -67,3 +69,35 @@ def write_table(path: str | os.PathLike[str], columns: Sequence[str], rows: Iter
             writer.writerows(rows)
 
     write_atomically(path, write)
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    columns: Iterable[str],
+    read_row: Callable[[Mapping[str, str]], _Entry],
+    kind: str,
+    maker: str = "evaluation",
+) -> list[_Entry]:
+    """Read a table that :func:`write_table` wrote.
+
+    Args:
+        path: the file.
+        columns: what it must have; it may have more.
+        read_row: column -> text to what is wanted of a row.
+        kind: what the table is, such as "a table of scores".
+        maker: what is to be run where it is absent or another one.
+
+    Raises:
+        InputError: the file is absent, lacks a column, or holds what is no value of it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run the {maker} first.")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if not set(columns) <= set(table.fieldnames or ()):
+                raise KeyError("columns")
+            return [read_row(row) for row in table]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not {kind}: run the {maker} again.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -29,21 +30,26 @@ def test_every_workflow_has_the_required_properties(configs, workflow_type, work
     assert built.check_properties() == []
 
 
-def test_training_and_inference_declare_the_same_network_and_preprocessing(bundle_root):
+def test_training_and_inference_declare_the_same_network_and_preprocessing(bundle_root, workflow, small_dataset):
     train, inference = read(bundle_root, "train.json"), read(bundle_root, "inference.json")
     assert inference["network_def"]["backbone"] == train["network_def"]["backbone"]
     assert inference["localiser_def"]["backbone"] == inference["network_def"]["backbone"]
 
+    training = workflow("train.json", dataset_dir=str(small_dataset)).parser
+    named = {f"@{id_}": training.get_parsed_content(id_) for id_ in ("volumes", "interpolation")}
+
     def image_part(config: dict) -> list[dict]:
         """What happens to the image and to what is known of it."""
         steps = []
-        for step in config["preprocessing"]["transforms"]:
-            if "label_key" in step or step.get("keys") == "label":
+        for entry in config["preprocessing"]["transforms"]:
+            step = config[entry.removeprefix("@")] if isinstance(entry, str) else entry
+            if "label_key" in step or "_disabled_" in step or step.get("keys") == "label":
                 continue
+            step = {name: named.get(value, value) if isinstance(value, str) else value for name, value in step.items()}
             if isinstance(keys := step.get("keys"), list):
                 kept = [index for index, key in enumerate(keys) if key != "label"]
                 lists = {name: value for name, value in step.items() if name in ("keys", "mode")}
-                step = step | {name: [value[index] for index in kept] for name, value in lists.items()}
+                step |= {name: [value[index] for index in kept] for name, value in lists.items()}
             steps.append(step)
         return steps
 
@@ -107,6 +113,14 @@ def test_every_handler_that_one_process_of_several_leaves_out_has_a_name(bundle_
     assert len(named) == 6
 
 
+def test_no_config_refers_to_the_entry_of_a_list_by_its_number(bundle_root):
+    """An entry that is added or moved would be meant by a number from then on; what is referred to has a name."""
+    folders = (bundle_root / "configs", bundle_root.parent / "configs")
+    configs = [path for folder in folders for path in folder.rglob("*.json")]
+    assert len(configs) > 30
+    assert [path.name for path in configs if re.search(r"(#|::)\d+\b", path.read_text())] == []
+
+
 def test_every_loss_term_of_the_config_has_a_weight(bundle_root):
     loss = read(bundle_root, "train.json")["loss"]
     assert set(loss["terms"]) == set(loss["weights"])
@@ -131,13 +145,23 @@ def test_verify_net_in_out_accepts_the_metadata(network, bundle_command):
 
 
 def test_verify_metadata_accepts_the_metadata(bundle_command, tmp_path):
-    """The official schema lies behind a download; this one holds the fields that the bundle specification requires."""
-    required = ["version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version", "task"]
-    required += ["description", "authors", "copyright", "network_data_format", "changelog"]
-    text = {"type": "string"}
-    properties = {"version": text, "changelog": {"type": "object", "additionalProperties": text}}
+    """The official schema lies behind a download; this one requires what that of 25 July 2024 does, and a changelog."""
+    texts = ["schema", "version", "monai_version", "pytorch_version", "numpy_version", "task", "description"]
+    texts += ["authors", "copyright"]
+    tensor = {"type": "object", "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"]}
+    tensors = {"type": "object", "additionalProperties": tensor}
+    structures = {
+        "required_packages_version": {},
+        "changelog": {"additionalProperties": {"type": "string"}},
+        "network_data_format": {
+            "required": ["inputs", "outputs"],
+            "properties": {"inputs": tensors, "outputs": tensors},
+        },
+    }
+    properties = {name: {"type": "string"} for name in texts}
+    properties |= {name: {"type": "object", **form} for name, form in structures.items()}
     schema = tmp_path / "schema.json"
-    schema.write_text(json.dumps({"type": "object", "required": required, "properties": properties}))
+    schema.write_text(json.dumps({"type": "object", "required": list(properties), "properties": properties}))
     outcome = bundle_command("verify_metadata", "--meta_file=configs/metadata.json", f"--filepath={schema}")
     assert outcome.returncode == 0, outcome.stderr[-2000:]
 

@@ -71,6 +71,18 @@ def test_a_second_training_reads_no_scan_and_comes_to_the_same(
     assert not reads
 
 
+def test_what_is_drawn_anew_is_the_same_as_without_the_cache(
+    workflow: Callable[..., ConfigWorkflow], dataset: Path
+) -> None:
+    def steps(*overlays: str) -> list[str]:
+        parser = workflow("train.json", *overlays, dataset_dir=str(dataset)).parser
+        return [type(step).__name__ for step in parser.get_parsed_content("train#preprocessing").transforms]
+
+    parser = workflow("train.json", dataset_dir=str(dataset)).parser
+    kept = len(parser.get_parsed_content("preprocessing").flatten().transforms)
+    assert steps("disk_cache.json") == steps()[kept:]
+
+
 def test_an_entry_is_what_preprocessing_makes(dataset: Path, tmp_path: Path) -> None:
     transform = Compose([LoadScand(keys="image"), ScaleIntensityd(keys="image")])
     cases = decathlon_datalist(dataset)

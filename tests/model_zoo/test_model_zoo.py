@@ -110,9 +110,23 @@ def test_missing_files_sections_and_ids_are_found(submission):
     (submission / "LICENSE").unlink()
     (submission / "docs" / "README.md").write_text("# Title\n")
     (submission / "configs" / "train.json").write_text("{}")
+    (submission / "dualtask" / "units.py").write_text('ML = 1000\n"""In mm3."""\n')
     found = "\n".join(problems(submission))
-    for words in ("LICENSE is missing", "the section Authors is missing", "train.json: there is no val_interval"):
+    for words in (
+        "LICENSE is missing",
+        "the section Authors is missing",
+        "train.json: there is no val_interval",
+        "train.json is not indented",
+        "units.py has a docstring that is not at its beginning",
+    ):
         assert words in found
+
+
+def test_the_code_that_is_submitted_says_the_same_in_comments(bundle_root, submission):
+    """The hook of the Model Zoo allows a module one docstring."""
+    ours, theirs = ((folder / "dualtask" / "units.py").read_text() for folder in (bundle_root, submission))
+    value, text = ours.strip().splitlines()[-2:]
+    assert theirs.strip().splitlines()[-2:] == [text.replace('"""', "# ", 1).removesuffix('"""'), value]
 
 
 def test_large_files_become_links_that_a_person_has_to_fill_in(bundle_root, tmp_path, monkeypatch):

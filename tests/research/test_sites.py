@@ -229,6 +229,7 @@ def test_a_site_of_pairs_outweighs_what_a_dataset_json_says(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"training": [listed]}))
     (case,) = site_cases(CONFIGS / "btcv_assembled.json", tmp_path)
     assert case["label"] == str(tmp_path / "labelsTr/btcv0005.nii.gz")
+    assert case["organs"] == str(tmp_path / "organs/btcv0005.nii.gz")
     assert case["annotates"] == ["pancreas", "lesion"]
 
 

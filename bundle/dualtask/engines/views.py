@@ -11,7 +11,6 @@ from monai.data import MetaTensor
 from dualtask.inferers.precision import autocast
 from dualtask.losses.targets import Targets
 from dualtask.networks.dual_task_net import DualTaskNet
-from dualtask.networks.heads import Heads
 
 
 class PrepareViews:
@@ -33,7 +32,8 @@ class PrepareViews:
 
         Args:
             batch: ``image`` [B, 1, X, Y, Z] in [0, 1], ``label`` (structure masks), ``label_distance``
-                [B, 2, X, Y, Z], ``label_sites`` [B, 1, x, y, z], ``annotated`` [B, 2] and ``known`` [B, 1, X, Y, Z].
+                [B, 2, X, Y, Z], ``label_sites`` [B, 1, x, y, z], ``annotated`` [B, 2], ``known`` [B, 1, X, Y, Z] and,
+                where they are taught, ``organs`` [B, 1, X, Y, Z].
 
         Returns:
             the V views [V B, 1, X, Y, Z], first views first, and the targets of each, as plain tensors: meta data is
@@ -53,7 +53,7 @@ class PrepareViews:
         if self.teacher is not None:
             with torch.no_grad(), autocast(device):
                 heads = self.teacher.heads(self.views[0](image) * known)
-            teacher = Heads(*(output.float() for output in heads))
+            teacher = heads.in_float32()
         views = torch.cat([view(image) * known for view in self.views])
         return views, Targets(
             of_each_view(to_device("label")),
@@ -62,4 +62,5 @@ class PrepareViews:
             of_each_view(to_device("annotated")),
             of_each_view(known),
             teacher,
+            of_each_view(to_device("organs")) if "organs" in batch else None,
         )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from dualtask.errors import InputError
 from dualtask.evaluation.boxes import box_of_union
 from dualtask.evaluation.detection import match_components
-from dualtask.files import write_table
+from dualtask.files import read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -81,20 +78,9 @@ def read_components(path: str | os.PathLike[str]) -> list[Component]:
     Raises:
         InputError: the file is absent or is not such a table.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run the evaluation first.")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Component(
-                    row["case"],
-                    row["site"],
-                    {"True": True, "False": False}[row["hit"]],
-                    float(row["ml"]),
-                    float(row["probability"]),
-                )
-                for row in csv.DictReader(file)
-            ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a table of predicted lesions: run the evaluation again.") from error
+
+    def component(row: Mapping[str, str]) -> Component:
+        hit = {"True": True, "False": False}[row["hit"]]
+        return Component(row["case"], row["site"], hit, float(row["ml"]), float(row["probability"]))
+
+    return read_table(path, [field.name for field in fields(Component)], component, "a table of predicted lesions")

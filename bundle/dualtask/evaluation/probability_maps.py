@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from monai.transforms import LoadImage
 
 from dualtask.errors import InputError
 from dualtask.evaluation.label_maps import prediction_path
+from dualtask.files import read_table
 from dualtask.scans.damage import refusing_damage
 from dualtask.scans.voxels import check_grid
 from dualtask.structures import STRUCTURES
@@ -59,11 +59,10 @@ def read_scan_uncertainties(predictions_dir: str | os.PathLike[str]) -> dict[str
     path = Path(predictions_dir) / _SCAN_TABLE
     if not path.is_file():
         return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {
-                row["case"]: {name: float(row[f"uncertainty_{name}"]) for name in STRUCTURES}
-                for row in csv.DictReader(file)
-            }
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not the table of scans of an inference: run the inference again.") from error
+
+    def uncertainties(row: Mapping[str, str]) -> tuple[str, dict[str, float]]:
+        return row["case"], {name: float(row[column]) for name, column in columns.items()}
+
+    columns = {name: f"uncertainty_{name}" for name in STRUCTURES}
+    kind = "the table of scans of an inference"
+    return dict(read_table(path, ["case", *columns.values()], uncertainties, kind, maker="inference"))

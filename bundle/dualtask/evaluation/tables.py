@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from dualtask.errors import InputError
 from dualtask.evaluation.components import Component
 from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.froc import Froc, confidence_name, froc_of_components, sensitivities
 from dualtask.evaluation.metrics import METRICS
 from dualtask.evaluation.presence import count_scans, with_reference
 from dualtask.evaluation.selective import rank_correlation, risk_coverage
-from dualtask.files import write_atomically, write_table
+from dualtask.files import read_table, write_atomically, write_table
 from dualtask.structures import STRUCTURES
 
 Row = dict[str, Any]
@@ -41,17 +38,11 @@ def read_scores(path: str | os.PathLike[str]) -> list[Row]:
     Raises:
         InputError: the file is absent or is not such a table.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run the evaluation first.")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            if not {*_NAMES, *METRICS} <= set(table.fieldnames or ()):
-                raise KeyError("columns")
-            return [{name: row[name] if name in _NAMES else float(row[name]) for name in row} for row in table]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a table of scores: run the evaluation again.") from error
+
+    def scores(row: Mapping[str, str]) -> Row:
+        return {name: text if name in _NAMES else float(text) for name, text in row.items()}
+
+    return read_table(path, [*_NAMES, *METRICS], scores, "a table of scores")
 
 
 def summarise(rows: Sequence[Row], components: Sequence[Component] | None = None) -> dict[str, Any]:

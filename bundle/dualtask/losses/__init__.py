@@ -2,6 +2,7 @@
 
 from dualtask.losses.as_published import DiceOfStep, MeanDistanceError, ViewConsistency
 from dualtask.losses.dual_task_loss import DualTaskLoss
+from dualtask.losses.neighbouring_organs import NeighbouringOrgans
 from dualtask.losses.reciprocal import DistanceToMask, MaskToDistance
 from dualtask.losses.self_supervised import CrossTaskConsistency, FeatureContrast, OutputConsistency
 from dualtask.losses.supervised import Classification, Regression
@@ -16,6 +17,7 @@ __all__ = [
     "FeatureContrast",
     "MaskToDistance",
     "MeanDistanceError",
+    "NeighbouringOrgans",
     "OutputConsistency",
     "Regression",
     "Targets",

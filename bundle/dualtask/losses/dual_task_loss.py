@@ -37,8 +37,7 @@ class DualTaskLoss(nn.Module):
         self.values: dict[str, float] = {}
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
-        # bf16 has too few digits for sums over a volume.
-        heads = Heads(*(output.float() for output in heads))
+        heads = heads.in_float32()
         losses = {name: term(heads, targets) for name, term in self.terms.items()}
         self.values = {name: loss.item() for name, loss in losses.items()}
         return sum(self.weights[name] * loss for name, loss in losses.items())

@@ -21,6 +21,8 @@ class Targets(NamedTuple):
         known: [B, 1, X, Y, Z], 1 where the scan shows something; elsewhere no term teaches anything.
         teacher: what the averaged network says of another view of the same crops, without gradient; None where no term
             asks for it.
+        organs: [B, 1, X, Y, Z] class of the organ, negative where it is not known; None where organs around the
+            pancreas are not taught.
     """
 
     masks: torch.Tensor
@@ -29,6 +31,7 @@ class Targets(NamedTuple):
     annotated: torch.Tensor
     known: torch.Tensor
     teacher: Heads | None = None
+    organs: torch.Tensor | None = None
 
     def supervision(self) -> torch.Tensor:
         """1 where a voxel teaches a structure and 0 where the label or the scan says nothing: [B, 2, X, Y, Z]."""

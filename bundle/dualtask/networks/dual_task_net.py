@@ -32,10 +32,17 @@ class DualTaskNet(nn.Module):
         fusion: how the two heads become one probability, one of ``dualtask.networks.fusion.FUSIONS``.
         bounded: whether the regression head ends in tanh, as published. It saturates where a structure is small and
             rare, and has no gradient to come back, so that the head is linear by default.
+        organ_classes: classes of the organs around the pancreas that training also teaches, background among them, see
+            :class:`dualtask.losses.NeighbouringOrgans`; 0 makes no such head. What is inferred never asks for it.
     """
 
     def __init__(
-        self, backbone: nn.Module, sharpness: Sequence[float], fusion: str = "mean", bounded: bool = False
+        self,
+        backbone: nn.Module,
+        sharpness: Sequence[float],
+        fusion: str = "mean",
+        bounded: bool = False,
+        organ_classes: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -49,6 +56,7 @@ class DualTaskNet(nn.Module):
         nn.init.normal_(self.regression.weight, std=1e-3)
         nn.init.zeros_(self.regression.bias)
         self.projection = nn.Conv3d(backbone.bottleneck_channels, _EMBEDDING_CHANNELS, 1)
+        self.organs = nn.Conv3d(backbone.feature_channels, organ_classes, 1) if organ_classes else None
 
     @torch.jit.export
     def heads(self, image: torch.Tensor) -> Heads:
@@ -66,7 +74,8 @@ class DualTaskNet(nn.Module):
         distance = self.regression(features).float()
         if self.bounded:
             distance = torch.tanh(distance)
-        return Heads(self.classification(features), distance, self.projection(bottleneck))
+        organs = self.organs(features) if self.organs is not None else None
+        return Heads(self.classification(features), distance, self.projection(bottleneck), organs)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Fused memberships of background, pancreas and lesion.

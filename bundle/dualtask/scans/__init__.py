@@ -4,6 +4,7 @@ from dualtask.scans.datalists import decathlon_datalist, split
 from dualtask.scans.disk_cache import DiskCache
 from dualtask.scans.headers import check_scans
 from dualtask.scans.labels import LoadLabeld
+from dualtask.scans.organs import LoadOrgans
 from dualtask.scans.reading import LoadScand
 from dualtask.scans.sampling import site_weights
 from dualtask.scans.writing import ScanGeometryWriter
@@ -11,6 +12,7 @@ from dualtask.scans.writing import ScanGeometryWriter
 __all__ = [
     "DiskCache",
     "LoadLabeld",
+    "LoadOrgans",
     "LoadScand",
     "ScanGeometryWriter",
     "check_scans",

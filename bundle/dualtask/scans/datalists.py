@@ -17,7 +17,8 @@ from dualtask.scans.voxels import check_unknown
 
 Case = dict[str, Any]
 
-_FILES = ("image", "label")
+FILES = ("image", "label", "organs")
+"""Entries of a case that name files."""
 
 
 def decathlon_datalist(
@@ -35,8 +36,8 @@ def decathlon_datalist(
         without_sites: leave out the cases of these sites.
 
     Returns:
-        one dictionary a case with absolute paths ``image`` and ``label``; further entries such as ``site`` are kept.
-        ``unknown`` is a number (HU) or None.
+        one dictionary a case with absolute paths ``image`` and, where stated, ``label`` and ``organs``; further entries
+        such as ``site`` are kept. ``unknown`` is a number (HU) or None.
 
     Raises:
         InputError: the folder, its ``dataset.json`` or a listed file is absent or broken, or the list is empty, names
@@ -61,10 +62,10 @@ def decathlon_datalist(
         )
     # MONAI makes a path of every entry that is the name of a file or folder, such as that of a site.
     cases = [
-        loaded | {key: value for key, value in case.items() if key not in _FILES}
+        loaded | {key: value for key, value in case.items() if key not in FILES}
         for case, loaded in zip(listed, load_decathlon_datalist(description, data_list_key=section), strict=True)
     ]
-    absent = [path for case in cases for key in _FILES if key in case and not Path(path := case[key]).exists()]
+    absent = [path for case in cases for key in FILES if key in case and not Path(path := case[key]).exists()]
     if absent:
         raise InputError(f"{description} lists {absent[0]}, which does not exist ({len(absent)} such): copy the files.")
     twice = [image for image, count in Counter(case["image"] for case in cases).items() if count > 1]
@@ -83,7 +84,7 @@ def decathlon_datalist(
 
 
 def _names_files(case: Case) -> bool:
-    return "image" in case and all(isinstance(case[key], str) for key in _FILES if key in case)
+    return "image" in case and all(isinstance(case[key], str) for key in FILES if key in case)
 
 
 def split(cases: Sequence[Case], validation_fraction: float, seed: int) -> tuple[list[Case], list[Case]]:

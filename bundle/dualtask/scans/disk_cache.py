@@ -13,6 +13,8 @@ from typing import Any
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
 
+from dualtask.scans.datalists import FILES
+
 
 class DiskCache(PersistentDataset):
     """MONAI's dataset on disk, with entries that know the files and the transform that they were made from.
@@ -38,7 +40,7 @@ class DiskCache(PersistentDataset):
 
 def fingerprint(case: Mapping[str, Any]) -> bytes:
     """Hash of a case: its entries, and size and time of the files that they name."""
-    files = {key: _state(Path(value)) for key, value in case.items() if key in ("image", "label")}
+    files = {key: _state(Path(value)) for key, value in case.items() if key in FILES}
     return hashlib.sha256(json.dumps([case, files], sort_keys=True, default=str).encode()).hexdigest().encode()
 
 

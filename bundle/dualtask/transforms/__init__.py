@@ -11,6 +11,7 @@ from dualtask.transforms.resample import ResampleToSpacingd
 from dualtask.transforms.scan_grid import BoxIntoScand, BoxToScanGridd
 from dualtask.transforms.signed_distance import SignedDistanced
 from dualtask.transforms.structure_masks import StructureMasksd
+from dualtask.transforms.transplant_lesion import RandTransplantLesion
 
 __all__ = [
     "AnnotatedStructures",
@@ -24,6 +25,7 @@ __all__ = [
     "LesionComponentsd",
     "OnlySupervisedd",
     "RandHideSurroundings",
+    "RandTransplantLesion",
     "ResampleToSpacingd",
     "SignedDistanced",
     "SplitMapsd",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from dualtask.doubt import INDICATORS
 from dualtask.doubt.indicators import Values
 from dualtask.errors import InputError
 from dualtask.evaluation import read_scores
-from dualtask.files import write_table
+from dualtask.files import read_table, write_table
 from dualtask_research.doubt.versions import AS_IT_IS
 
 FAILED = 0.5
@@ -60,19 +59,15 @@ def read_evaluated(folder: str | os.PathLike[str]) -> list[Result]:
     Raises:
         InputError: a file is absent or is no such table, or they are not of the same scans.
     """
-    path = Path(folder) / "scans.csv"
-    rows = {row["case"]: row for row in read_scores(Path(folder) / "metrics.csv") if row["structure"] == "pancreas"}
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run the evaluation first.")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            scans = {row["case"]: row for row in csv.DictReader(file)}
-        values = {
-            case: {name: float(scans[case][name]) if scans[case][name] else None for name in INDICATORS}
-            for case in rows
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not fit {Path(folder) / 'metrics.csv'}: run the evaluation again.") from error
+
+    def indicators(row: Mapping[str, str]) -> tuple[str, dict[str, float | None]]:
+        return row["case"], {name: float(row[name]) if row[name] else None for name in INDICATORS}
+
+    scores, scans = Path(folder) / "metrics.csv", Path(folder) / "scans.csv"
+    rows = {row["case"]: row for row in read_scores(scores) if row["structure"] == "pancreas"}
+    values = dict(read_table(scans, ["case", *INDICATORS], indicators, "the table of scans of an evaluation"))
+    if absent := rows.keys() - values.keys():
+        raise InputError(f"{scans} does not fit {scores}, it lacks {min(absent)}: run the evaluation again.")
     # Without a pancreas in the reference the Dice is not defined where none was found, and 0 where one was.
     return [
         Result(case, row["site"], AS_IT_IS, row["dice"], values[case] | {"embedding_distance": None})

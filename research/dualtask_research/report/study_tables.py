@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtask.errors import InputError
 from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.presence import ScanCounts, count_scans, with_reference
 from dualtask.evaluation.selective import RiskCoverage, rank_correlation, risk_coverage
+from dualtask.files import read_table
 from dualtask.report.rendering import number
 from dualtask_research.statistics import Comparison, Interval, case_means, compare, mean_interval
 
@@ -39,12 +38,9 @@ def read_cases(cases: Path) -> Rows:
     """Read ``cases.csv`` of a study.
 
     Raises:
-        InputError: it is absent.
+        InputError: it is absent or is not such a table.
     """
-    if not cases.is_file():
-        raise InputError(f"{cases} does not exist: run the study first.")
-    with cases.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(cases, ["variant", "case", "structure"], dict, "a table of cases", maker="study")
 
 
 def introduction(description: str, synthetic: bool) -> list[str]:

@@ -22,10 +22,10 @@ def site_cases(site: Site | str | os.PathLike[str], data: str | os.PathLike[str]
         data: folder of its scans and labels, in the site's layout.
 
     Returns:
-        one dictionary a case: absolute paths ``image`` and, where there is one, ``label``; ``site``, ``annotates``,
-        ``label_map`` and, for labels with an affine that does not fit, ``label_axes``, for scans with voxels that are
-        not known ``unknown``. Training, validation and evaluation understand all of them. What a case of a
-        ``dataset.json`` says itself comes first; a layout of pairs does not read it.
+        one dictionary a case: absolute paths ``image`` and, where there are, ``label`` and ``organs``; ``site``,
+        ``annotates``, ``label_map`` and, for labels with an affine that does not fit, ``label_axes``, for scans with
+        voxels that are not known ``unknown``. Training, validation and evaluation understand all of them. What a case
+        of a ``dataset.json`` says itself comes first; a layout of pairs does not read it.
 
     Raises:
         InputError: the folder holds no scan in the site's layout, or several with one name.
@@ -54,14 +54,19 @@ def labels_without_scan(site: Site, data: str | os.PathLike[str]) -> list[str]:
 
 def _pairs(site: Site, data: Path, layout: Pairs) -> list[Case]:
     images, labels = _matches(layout.image, data), _matches(layout.label, data)
+    organs = _matches(layout.organs, data) if layout.organs else {}
     if not images:
         raise InputError(f"{data} holds no scan of {site.name}, whose paths look like {layout.image.pattern}: move it.")
-    for name, paths in [*images.items(), *labels.items()]:
+    for name, paths in [*images.items(), *labels.items(), *organs.items()]:
         if len(paths) > 1:
             raise InputError(f"{data} has {paths[0]} and {paths[1]} for the case {name}: remove the wrong one.")
     return [
-        {"image": str(data / paths[0])} | ({"label": str(data / labels[name][0])} if name in labels else {})
-        for name, paths in sorted(images.items())
+        {
+            key: str(data / found[name][0])
+            for key, found in (("image", images), ("label", labels), ("organs", organs))
+            if name in found
+        }
+        for name in sorted(images)
     ]
 
 

@@ -23,12 +23,15 @@ class Pairs:
     """A folder of scans and labels that belong together by name.
 
     Attributes:
-        image, label: regular expressions for whole paths below the data folder, with "/" between folders; their group
-            ``case`` is the same for a scan and its label. A scan is a file, or a folder of DICOM files.
+        image, label, organs: regular expressions for whole paths below the data folder, with "/" between folders; their
+            group ``case`` is the same for a scan and its labels. A scan is a file, or a folder of DICOM files.
+            ``organs`` are label maps of the organs around the pancreas, which training may teach beside it; None where
+            there are none.
     """
 
     image: re.Pattern[str]
     label: re.Pattern[str]
+    organs: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def read_site(path: str | os.PathLike[str]) -> Site:
 def _layout(layout: Any) -> str | Pairs:
     if layout == DECATHLON:
         return DECATHLON
-    patterns = {key: re.compile(layout[key]) for key in ("image", "label")}
+    patterns = {key: re.compile(layout[key]) for key in ("image", "label", "organs") if key in layout}
     for pattern in patterns.values():
         pattern.groupindex["case"]
     return Pairs(**patterns)

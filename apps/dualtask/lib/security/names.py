@@ -49,38 +49,32 @@ def check_series_uid(name: str) -> None:
 
 def check_tag(name: str) -> None:
     """The tag of a label, which names a folder."""
-    if not _TAG.fullmatch(name):
-        raise InputError(f"{_shown(name)} is not the tag of a label: use letters, digits, _ and - alone.")
+    _must_match(_TAG, name, "the tag of a label: use letters, digits, _ and - alone.")
 
 
 def check_identifier(name: str) -> None:
     """The name of a model, strategy, scoring method or option."""
-    if not _IDENTIFIER.fullmatch(name):
-        raise InputError(f"{_shown(name)} is not a name that is known here: use letters, digits, _ - and . alone.")
+    _must_match(_IDENTIFIER, name, "a name that is known here: use letters, digits, _ - and . alone.")
 
 
 def check_session(name: str) -> None:
     """The id of a session as the server itself gives it out."""
-    if not _SESSION.fullmatch(name):
-        raise InputError(f"{_shown(name)} is not the id of a session: use the one that PUT /session/ returned.")
+    _must_match(_SESSION, name, "the id of a session: use the one that PUT /session/ returned.")
 
 
 def check_checksum(text: str) -> None:
     """A digest in hexadecimal form, with its algorithm in front or not."""
-    if not _CHECKSUM.fullmatch(text):
-        raise InputError(f"{_shown(text)} is not a checksum: give SHA256:, SHA512: or MD5: and the digest.")
+    _must_match(_CHECKSUM, text, "a checksum: give SHA256:, SHA512: or MD5: and the digest.")
 
 
 def check_number(text: str) -> None:
     """A whole number that no size computed from it can overflow."""
-    if not _NUMBER.fullmatch(text):
-        raise InputError(f"{_shown(text)} is not a whole number of at most nine digits: give one.")
+    _must_match(_NUMBER, text, "a whole number of at most nine digits: give one.")
 
 
 def check_dicomweb_path(path: str) -> None:
     """A resource of DICOMweb (PS3.18, chapter 10), which leads nowhere else on the DICOM server."""
-    if not _DICOMWEB_PATH.fullmatch(path):
-        raise InputError(f"{_shown(path)} is not a DICOMweb resource: ask for studies, series or instances.")
+    _must_match(_DICOMWEB_PATH, path, "a DICOMweb resource: ask for studies, series or instances.")
 
 
 def scan_suffix(filename: str) -> str:
@@ -89,6 +83,11 @@ def scan_suffix(filename: str) -> str:
         if filename.lower().endswith(suffix):
             return suffix
     raise InputError(f"{_shown(filename)} is not a scan that is known here: upload a .nii, .nii.gz or .nrrd file.")
+
+
+def _must_match(pattern: re.Pattern[str], text: str, kind_and_remedy: str) -> None:
+    if not pattern.fullmatch(text):
+        raise InputError(f"{_shown(text)} is not {kind_and_remedy}")
 
 
 def _shown(text: str) -> str:
