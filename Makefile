@@ -10,8 +10,8 @@ DICOM_PORT ?= 8043
 CASE ?= metro_001
 TESTS ?= tests/bundle
 
-# What annotation in OHIF is tried and tested with.
-DEBIAN := chromium orthanc orthanc-dicomweb
+# What annotation in OHIF is tried and tested with, and what DICOM objects are checked with.
+DEBIAN := chromium orthanc orthanc-dicomweb dicom3tools plastimatch
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
@@ -67,7 +67,7 @@ debian:
 			>/dev/null 2>&1; \
 	} || echo "apt-get cannot install $(DEBIAN): what needs them is left out."
 
-demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML report in demo/
+demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML reports in demo/
 	@echo "== 1 of 4: synthetic studies of two sites"
 	@$(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
 	@echo "== 2 of 4: inference and evaluation"

@@ -32,7 +32,14 @@ from dualtask.scans.reading import read_volume
 from lib.annotator import ANONYMOUS, annotator
 from lib.bundle import Bundle
 from lib.datastore import StudyFolder
-from lib.dicom_seg import is_segmentation, read_segmentation, structures_of, write_segmentation, written_at
+from lib.dicom_seg import (
+    is_segmentation,
+    is_untouched,
+    read_segmentation,
+    structures_of,
+    write_segmentation,
+    written_at,
+)
 from lib.dicom_server import DicomServer
 
 logger = logging.getLogger(__name__)
@@ -250,9 +257,10 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         return final
 
     def _as_label(self, segmentation: Dataset) -> _Segmentation | None:
-        """What is needed of a segmentation to find it again; None if it is of other structures or of no series."""
+        """What is needed of a segmentation to find it again; None if it is of other structures or of no series, or a
+        result of the bundle that nobody has corrected."""
         referenced = segmentation.get("ReferencedSeriesSequence")
-        if not referenced or not structures_of(segmentation, self._bundle):
+        if not referenced or not structures_of(segmentation, self._bundle) or is_untouched(segmentation, self._bundle):
             return None
         return _Segmentation(
             scan=str(referenced[0].SeriesInstanceUID),

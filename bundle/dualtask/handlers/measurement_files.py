@@ -41,16 +41,14 @@ class MeasurementFiles:
             measured: ScanMeasurements = scan["measurements"]
             doubt = scan.get("doubt", {"score": None, "warning": None})
             content = measured.as_dict()
-            text = json.dumps(
-                {"case": case, "notice": NOTICE, "doubt": doubt["score"], "warning": doubt["warning"], **content},
-                indent=2,
-            )
-            write_atomically(
-                self.folder / f"{case}_measurements.json",
-                lambda temporary, text=text: temporary.write_text(text + "\n", encoding="utf-8"),
-            )
+            self._write(case, {"doubt": doubt["score"], "warning": doubt["warning"], **content})
             regions = {f"lesion {number}": lesion for number, lesion in enumerate(content["lesions"], start=1)}
             if content["gland"]:
                 regions = {"gland": content["gland"], **regions}
             self.rows += [[case, name, *(region.get(column) for column in columns)] for name, region in regions.items()]
         write_table(self.folder / "measurements.csv", ["case", "region", *columns], self.rows)
+
+    def _write(self, case: str, content: dict[str, Any]) -> None:
+        text = json.dumps({"case": case, "notice": NOTICE, **content}, indent=2) + "\n"
+        path = self.folder / f"{case}_measurements.json"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
