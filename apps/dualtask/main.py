@@ -76,14 +76,22 @@ class DualTaskApp(MONAILabelApp):
         return datastore
 
     def init_infers(self) -> dict[str, InferTask]:
+        from lib.corrections import Clicks, Scribbles
         from lib.infer import DualTaskInfer
         from lib.results import ResultStore
+        from lib.scan_maps import MapsInMemory
         from lib.versions import WeightVersions
 
         shipped = self.bundle.root / "models" / "model.pt"
         self.versions = WeightVersions(Path(self.app_dir) / "model", shipped, self.bundle.version)
         results = ResultStore(self.datastore().state_dir / "results")
-        return {self.bundle.name: DualTaskInfer(self.bundle, self.versions, results, self.conf)}
+        segmenter = DualTaskInfer(self.bundle, self.versions, results, self.conf)
+        maps = MapsInMemory(segmenter.scan_maps, lambda: self.versions.digest)
+        return {
+            self.bundle.name: segmenter,
+            "clicks": Clicks(segmenter, maps, self.bundle.labels),
+            "scribbles": Scribbles(segmenter, maps, self.bundle.labels),
+        }
 
     def init_trainers(self) -> dict[str, TrainTask]:
         from lib.train import DualTaskTrain
@@ -133,7 +141,7 @@ class DualTaskApp(MONAILabelApp):
             if request.get("save_label") and not datastore.may_save_automatic_label(study, tag):
                 raise HTTPException(409, f"Study {study!r} has a person's label {tag!r}: save this one by another tag.")
             answer = super().infer({**request, STUDY: study}, datastore)
-            if is_server():
+            if is_server() and request.get("model") == self.bundle.name:
                 self._remember_proposal(study, request)
             return answer
 

@@ -46,8 +46,13 @@ def test_process_of_a_task_asks_the_server(make_app, started, bundle, monkeypatc
 def test_app_is_named_after_the_bundle(make_app, bundle):
     info = make_app().info()
     assert (info["name"], info["version"]) == (bundle.name, bundle.version)
-    assert info["labels"] == ["pancreas", "lesion"]
-    assert list(info["models"]) == list(info["trainers"]) == [bundle.name]
+    assert info["labels"] == ["pancreas", "lesion", "background"]
+    assert {name: model["type"] for name, model in info["models"].items()} == {
+        bundle.name: "segmentation",
+        "clicks": "deepedit",
+        "scribbles": "scribbles",
+    }
+    assert list(info["trainers"]) == [bundle.name]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import SaveImaged, SqueezeDimd
 from monailabel.tasks.infer.bundle import BundleInferTask
@@ -21,6 +22,7 @@ from dualtask.active_learning import bottleneck_embeddings
 from dualtask.errors import InputError, find_input_error
 from dualtask.networks import DualTaskNet, load_weights
 from dualtask.nifti import save_nifti
+from dualtask.refinement import ScanMaps, keeping_maps
 from dualtask.scans.reading import read_volume
 from lib.bundle import Bundle
 from lib.options import PANEL, SegmentationOptions
@@ -97,6 +99,22 @@ class DualTaskInfer(BundleInferTask):
         """The stored result of a scan with the current weights, by default with the panel's default options."""
         return self.results.find(scan, self.versions.digest, options or SegmentationOptions())
 
+    def scan_maps(self, scan: str) -> ScanMaps:
+        """The network's maps of a scan with the panel's default options, for corrections.
+
+        Raises:
+            InputError: the scan cannot be used.
+        """
+        return self._worker.submit(self._scan_maps, scan).result()
+
+    def _scan_maps(self, scan: str) -> ScanMaps:
+        device = name_to_device(device_list())
+        data = {"image": scan, "device": device}
+        data = self.run_pre_transforms(data, self.pre_transforms(data))
+        data = self.run_inferer(data, device=device)
+        data = self.run_post_transforms(data, keeping_maps(super().post_transforms(data)))
+        return ScanMaps.of(read_volume(scan), data)
+
     def _segment_once(self, request: dict[str, Any]) -> Result:
         """Segment a study unless that was done while this request waited for its turn."""
         scan, options = request["image"], SegmentationOptions.of(request)
@@ -134,8 +152,11 @@ class DualTaskInfer(BundleInferTask):
             os.close(descriptor)
             shutil.copyfile(stored, path)
             return path
-        mask = read_volume(stored)[0]
-        return self.writer({**request, self.key_pred: mask.to(torch.uint8)}, extension)[0]
+        return self.written(read_volume(stored)[0].to(torch.uint8), request)
+
+    def written(self, mask: MetaTensor, request: Mapping[str, Any]) -> str:
+        """A mask [X, Y, Z] as a file in the format that a request asks for, to be removed by whoever answers it."""
+        return self.writer({**request, self.key_pred: mask}, request.get("result_extension") or ".nii.gz")[0]
 
     def run_pre_transforms(self, data: dict[str, Any], transforms: Sequence[Callable]) -> dict[str, Any]:
         # MONAI >= 1.6 updates the meta data under every key that starts with "image_", and MONAI Label 0.8.5 puts the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -123,6 +125,25 @@ def test_reviewer_goes_through_the_labels(viewer, client, server, uids):
     row = viewer.page.locator("tr", has_text=uid)
     assert {"reader 2", "reader 3", "approved"} <= set(row.locator("td").all_inner_texts())
     viewer.show("table")
+
+
+def test_clicks_correct_a_proposal_where_they_were_made(viewer):
+    viewer.open_list()
+    viewer.open_study("metro_000")
+    viewer.wait_for_scan()
+    viewer.connect()
+    viewer.run()
+    viewer.open_points("lesion")
+    viewer.click_on_scan(0.45, 0.4)
+    viewer.show("click")
+    answer = viewer.run_points()
+    assert answer.status == 200
+    (point,) = json.loads(re.search(r'name="params"\s+(\{.*?\})\s+--', answer.request.post_data, re.DOTALL)[1])[
+        "lesion"
+    ]
+    assert viewer.segment_at(point) == "lesion"
+    viewer.show("corrected by a click")
+    assert set(viewer.segments()) == {"pancreas", "lesion"}
 
 
 def test_search_in_the_list_finds_the_patient(viewer):

@@ -80,6 +80,34 @@ class Viewer:
         rows = [row.locator("td").all_inner_texts() for row in self.page.locator(".figures tr").all()]
         return {name: figures for name, figures in rows}
 
+    def open_points(self, label: str) -> None:
+        """Open the tab of clicks and choose what is clicked on."""
+        self.page.locator("label.tab-label", has_text="Point Prompts").click()
+        self.page.locator("tr.clickable-row", has_text=label).click()
+
+    def click_on_scan(self, across: float, down: float) -> None:
+        """Click on the current axial slice, at shares of its width and height."""
+        box = self.by_name("viewport-pane").bounding_box()
+        self.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+    def run_points(self) -> Response:
+        with self.page.expect_response(lambda answer: "/infer/clicks" in answer.url) as found:
+            self.page.click('button[title="Run PointPrompts"]')
+        self.page.get_by_text("Point Prompts - Successful").first.wait_for()
+        return found.value
+
+    def segment_at(self, voxel: list[int]) -> str | None:
+        """Name of the segment that is shown in a voxel [i, j, k] of the scan."""
+        return self.page.evaluate(
+            """([i, j, k]) => {
+              const { segmentationService } = window.services;
+              const { segments } = segmentationService.getSegmentation('1');
+              const value = segmentationService.getLabelmapVolume('1').voxelManager.getAtIJK(i, j, k);
+              return Object.values(segments).find(({ segmentIndex }) => segmentIndex === value)?.label ?? null;
+            }""",
+            voxel,
+        )
+
     def segments(self) -> dict[str, str]:
         """Name -> colour of the segments that are listed."""
         self.by_name(SEGMENTS).click()

@@ -6,7 +6,8 @@ exported lies upside down: one part of OHIF sorts the slices upwards, the other 
 8000 whatever the port is. It says "Failed" where the server says why, "Successful" where the server doubts the result,
 shows the progress in white on white, offers to stop a training that has ended, and opens a study "undefined" when all
 are labelled. It shows a mask without its volume or diameters, knows no review, and what was drawn cannot be undone. It
-asks Google for fonts. And files in folders of its own, icons among them, are answered with its start page.
+takes the answer to clicks for the labels that were clicked alone, in the order of the clicks, and gives "background" a
+segment. It asks Google for fonts. And files in folders of its own, icons among them, are answered with its start page.
 """
 
 from __future__ import annotations
@@ -67,6 +68,13 @@ def _informing(script: str) -> str:
     script = _replaced(script, _SEGMENTED, _SEGMENTED_DOUBTFULLY)
     script = _replaced(script, _USAGE, _USAGE_OR_DOUBT)
     script = _replaced(script, _NO_SAMPLE, _NO_SAMPLE_LEFT)
+    labels = "new Set(all_labels)]"
+    script = _replaced(script, f"{labels}.sort()", f"{labels}.filter(label => label !== 'background').sort()")
+    script = _replaced(script, _CLICKED, f"if (currentLabel) {{ {_CLICKED} }}")
+    script = _replaced(script, _POINTS_OF_LABELS, _POINTS_OF_LABELS + _ALL_LABELS_ANSWERED)
+    script = _replaced(script, _MERGED, _MERGED.replace("true", "info.data.models[model].type !== 'deepedit'"))
+    clicks = "'Failed to Run Inference for Point Prompts'"
+    script = _replaced(script, clicks, f"{clicks} + _sentence(response)")
     started = "'Failed to ' + (training ? 'STOP' : 'RUN') + ' training'"
     script = _replaced(script, started, f"{started} + _sentence(response)")
     script = _replaced(script, _TRAINING, _TRAINING_HERE)
@@ -176,6 +184,21 @@ _NO_SAMPLE_LEFT = """      if (response.status !== 200 || !response.data.id) {
           message: response.status === 200
             ? 'Every study has a label or is being labelled by somebody'
             : 'Failed to Fetch Next Sample' + _sentence(response),"""
+
+_CLICKED = "clickPoints[currentLabel] = manager.saveAnnotations(null, 'ProbeMONAILabel');"
+"""Without a label chosen the points would be those of the label "null"."""
+
+_POINTS_OF_LABELS = """        for (const label in points) {
+          params[label] = points[label];
+        }
+"""
+
+_ALL_LABELS_ANSWERED = """        label_names = info.modelLabelNames[model].filter(label => label !== 'background');
+"""
+"""The answer holds all labels, whichever were clicked."""
+
+_MERGED = "this.props.updateView(response, model, label_names, true, label_class_unknown, sidx);"
+"""Merged into what is shown only voxels of the labels that were clicked would change."""
 
 _TRAINING = "const ts = this.props.info.data.train_stats ? Object.values(this.props.info.data.train_stats)[0] : null;"
 
