@@ -152,9 +152,9 @@ class DualTaskInfer(BundleInferTask):
             os.close(descriptor)
             shutil.copyfile(stored, path)
             return path
-        return self.written(read_volume(stored)[0].to(torch.uint8), request)
+        return self.written_mask(read_volume(stored)[0].to(torch.uint8), request)
 
-    def written(self, mask: MetaTensor, request: Mapping[str, Any]) -> str:
+    def written_mask(self, mask: MetaTensor, request: Mapping[str, Any]) -> str:
         """A mask [X, Y, Z] as a file in the format that a request asks for, to be removed by whoever answers it."""
         return self.writer({**request, self.key_pred: mask}, request.get("result_extension") or ".nii.gz")[0]
 
