@@ -10,8 +10,8 @@ DICOM_PORT ?= 8043
 CASE ?= metro_001
 TESTS ?= tests/bundle
 
-# What annotation in OHIF is tried and tested with.
-DEBIAN := chromium orthanc orthanc-dicomweb
+# What annotation in OHIF is tried and tested with, and what DICOM objects are checked with.
+DEBIAN := chromium orthanc orthanc-dicomweb dicom3tools plastimatch
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
@@ -70,11 +70,11 @@ debian:
 			>/dev/null 2>&1; \
 	} || echo "apt-get cannot install $(DEBIAN): what needs them is left out."
 
-demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML report in demo/
+demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML reports in demo/
 	@echo "== 1 of 4: synthetic studies of two sites"
 	@$(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
 	@echo "== 2 of 4: inference and evaluation"
-	$(RUN) evaluating $(EVALUATE_DEMO)
+	$(RUN) evaluating $(EVALUATE_DEMO) --reports true
 	@echo "== 3 of 4: fine-tuning for a few iterations"
 	$(RUN) training --config_file "['bundle/configs/train.json','bundle/configs/finetune.json']" \
 		--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/finetuning --ckpt_dir $(DEMO)/finetuning/models \
@@ -83,6 +83,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	$(RUN) reporting $(EVALUATE_DEMO) --history $(DEMO)/finetuning/history.json
 	@echo
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
+	@echo "Each study has a page of its own beside it, $(DEMO)/masks/<study>_report.html."
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 demo-real: $(VENV)/installed ## inference, evaluation, HTML report of real scans (DATA=<folder>, SITE=btcv where it has no dataset.json)

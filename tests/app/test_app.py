@@ -95,3 +95,17 @@ def test_unusable_study_is_answered_with_its_sentence_and_unknown_ones_with_thei
             app.infer({"model": app.name, "image": study})
         assert answer.value.status_code == status
         assert words in answer.value.detail
+
+
+def test_final_label_is_shown_of_a_study_that_has_one_and_is_not_saved_again(make_app, studies):
+    app = make_app()
+    asked = {"model": app.name, "show": "final label"}
+    for more, status, words in (
+        ({"image": str(studies / "a.nii.gz")}, 422, "An uploaded scan has no final label"),
+        ({"image": "a", "save_label": True}, 422, "is saved already"),
+        ({"image": "a"}, 404, "Study 'a' has no label 'final'"),
+    ):
+        with pytest.raises(HTTPException) as answer:
+            app.infer({**asked, **more})
+        assert answer.value.status_code == status
+        assert words in answer.value.detail

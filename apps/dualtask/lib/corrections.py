@@ -70,7 +70,9 @@ class Correction(InferTask):
         }
 
     def _written(self, mask: np.ndarray, maps: ScanMaps, request: Mapping[str, Any]) -> str:
-        return self._segmenter.written(MetaTensor(torch.as_tensor(mask), affine=torch.as_tensor(maps.affine)), request)
+        return self._segmenter.written_mask(
+            MetaTensor(torch.as_tensor(mask), affine=torch.as_tensor(maps.affine)), request
+        )
 
 
 class Clicks(Correction):

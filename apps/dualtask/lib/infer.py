@@ -142,19 +142,19 @@ class DualTaskInfer(BundleInferTask):
     def _answer(self, result: Result, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         if result.mask is None:
             raise InputError(result.params["error"])
-        return self._written(result.mask, request), result.params
+        return self.written(result.mask, request), result.params
 
-    def _written(self, stored: Path, request: dict[str, Any]) -> str:
-        """The mask as a file in the format that the request asks for, to be removed by whoever answers it."""
+    def written(self, stored: Path, request: dict[str, Any]) -> str:
+        """A mask as a file in the format that a request asks for, to be removed by whoever answers it."""
         extension = request.get("result_extension") or ".nii.gz"
         if extension == ".nii.gz" and not request.get("result_dtype"):
             descriptor, path = tempfile.mkstemp(suffix=extension)
             os.close(descriptor)
             shutil.copyfile(stored, path)
             return path
-        return self.written(read_volume(stored)[0].to(torch.uint8), request)
+        return self.written_mask(read_volume(stored)[0].to(torch.uint8), request)
 
-    def written(self, mask: MetaTensor, request: Mapping[str, Any]) -> str:
+    def written_mask(self, mask: MetaTensor, request: Mapping[str, Any]) -> str:
         """A mask [X, Y, Z] as a file in the format that a request asks for, to be removed by whoever answers it."""
         return self.writer({**request, self.key_pred: mask}, request.get("result_extension") or ".nii.gz")[0]
 
@@ -182,6 +182,8 @@ class DualTaskInfer(BundleInferTask):
     ) -> tuple[str, dict[str, Any]]:
         extension = extension or data.get("result_extension") or ".nii.gz"
         facts: dict[str, Any] = {name: data[name] for name in _FACTS if name in data}
+        if "measurements" in data:  # not where a stored mask is written in another format
+            facts["measurements"] = data["measurements"].as_dict()
         if extension not in (".nii", ".nii.gz"):
             path, params = super().writer(data, extension, dtype)
             return path, {**params, **facts}

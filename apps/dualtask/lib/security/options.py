@@ -20,8 +20,8 @@ from lib.security.names import check_identifier, check_tag
 
 _MOST_TEXT = 64 * 1024
 _MOST_NESTING = 8
-_STORE_OWNED = ("name", "path", "strategy", "ts")
-"""Entries of a study's record that MONAI Label itself writes and relies on."""
+_STORE_OWNED = ("annotator", "name", "path", "strategy", "ts")
+"""Entries of a study's or label's record that the server itself writes and relies on."""
 
 
 def _checked(check: Any, text: str) -> str:
