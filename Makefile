@@ -33,7 +33,7 @@ CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
-.PHONY: doubt serve serve-dicomweb debian clean test-bundle zoo
+.PHONY: clicks doubt serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -55,6 +55,9 @@ $(DEMO)/series/dataset.json: | $(VENV)/installed
 
 $(DEMO)/training_synthetic/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
+
+$(DEMO)/clicks/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/clicks --cases-per-site 2 --seed 6000
 
 # Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
 # RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
@@ -149,6 +152,14 @@ figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures
 	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
 		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
+
+clicks: $(DEMO)/clicks/dataset.json ## docs/reference/clicks.md: correction by clicks, measured, and timed (DATA=<folder of `make real-scans`>)
+	PYTHONPATH=bundle:apps/dualtask:tests:research python benchmarks/clicks.py --studies $(DEMO)/clicks \
+		--output docs/results/clicks/answers.json
+	PYTHONPATH=bundle:research python -m dualtask_research.clicks --synthetic $(DEMO)/clicks \
+		--real $(or $(DATA),$(DEMO)/real_scans) --real_cases configs/real_figures.json \
+		--answers docs/results/clicks/answers.json --table docs/results/clicks/cases.csv \
+		--page docs/reference/clicks.md --picture docs/images/clicks.png
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \

@@ -35,10 +35,12 @@ class KnownVoxels(Transform):
         result = dict(data)
         image: MetaTensor = result[self.image_key]
         unknown = result.pop("unknown", None)
-        known = torch.ones_like(image) if unknown is None else (image != check_unknown(unknown, "the case")).to(image)
+        known = torch.ones_like(image, dtype=torch.bool)
         if unknown is not None:
-            result[self.image_key] = torch.where(known > 0, image, AIR_HU)
-        result["known"] = known
+            known = image != check_unknown(unknown, "the case")
+            result[self.image_key] = torch.where(known, image, AIR_HU)
+        # A scan that comes as an array may be of whole numbers; shares of voxels are none.
+        result["known"] = known.to(torch.float32)
         return result
 
 
