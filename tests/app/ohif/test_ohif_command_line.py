@@ -69,5 +69,9 @@ def test_ohif_draws_the_segmentation(stored, page, server, uids, screenshots: Pa
     page.wait_for_function(f"Object.keys(({DRAWN})()).length > 1")
     page.wait_for_timeout(1500)
     viewer.by_name("confirm-and-hide-button").click()
+    viewer.by_name("viewport-pane").hover()
+    for _ in range(18):  # to the middle of the scan, where the organ is
+        page.mouse.wheel(0, 100)
+        page.wait_for_timeout(100)
     viewer.show("segmentation of the command line")
     assert page.evaluate(DRAWN) == stored
