@@ -45,9 +45,8 @@ def test_training_and_inference_declare_the_same_network_and_preprocessing(bundl
             step = config[entry.removeprefix("@")] if isinstance(entry, str) else entry
             if "label_key" in step or "_disabled_" in step or step.get("keys") == "label":
                 continue
-            if step["_target_"] == "CopyItemsd":
-                continue
             step = {name: named.get(value, value) if isinstance(value, str) else value for name, value in step.items()}
+            step = {name: value for name, value in step.items() if name not in ("hu_key", "_desc_")}
             if isinstance(keys := step.get("keys"), list):
                 kept = [index for index, key in enumerate(keys) if key != "label"]
                 lists = {name: value for name, value in step.items() if name in ("keys", "mode")}

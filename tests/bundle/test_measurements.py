@@ -103,6 +103,16 @@ def test_volumes_and_densities_of_organ_and_lesions():
     assert measured.lesions[0].centre_mm == pytest.approx((20, 32, 37), abs=0.8)
 
 
+def test_voxels_that_the_scan_does_not_show_count_for_volumes_and_not_for_densities():
+    label = np.ones((6, 6, 6), np.uint8)
+    label[1, 1, 1], label[4:, 4, 4] = 2, 2
+    hu = np.full(label.shape, 90.0)
+    hu[:3] = np.nan
+    shown, hidden = measure_scan(label, hu, AFFINE).lesions
+    assert (shown.mean_hu, hidden.mean_hu, hidden.sd_hu) == (90, None, None)
+    assert hidden.volume_ml == pytest.approx(np.prod(SPACING) / 1000)
+
+
 def test_lesions_that_touch_at_a_corner_are_one_and_the_largest_comes_first():
     label = np.ones((10, 10, 10), np.uint8)
     label[1, 1, 1] = label[5, 5, 5] = label[6, 6, 6] = 2

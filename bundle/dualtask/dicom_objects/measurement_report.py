@@ -125,5 +125,6 @@ def _group(
                 (codes.DCM.AttenuationCoefficient, region.mean_hu, _HOUNSFIELD, codes.SCT.Mean),
                 (codes.DCM.AttenuationCoefficient, region.sd_hu, _HOUNSFIELD, codes.SCT.StandardDeviation),
             )
+            if value is not None
         ],
     )

@@ -24,15 +24,16 @@ class Region:
         volume_ml: of its voxels.
         axial_diameter_mm, perpendicular_diameter_mm: see :func:`~dualtask.measurements.diameters.axial_diameters`.
         diameter_3d_mm: see :func:`~dualtask.measurements.diameters.longest_diameter`.
-        mean_hu, sd_hu: mean and standard deviation over its voxels in the scan as it is stored.
+        mean_hu, sd_hu: mean and standard deviation over its known voxels in the scan as it is stored; None where none
+            is known.
     """
 
     volume_ml: float
     axial_diameter_mm: float
     perpendicular_diameter_mm: float
     diameter_3d_mm: float
-    mean_hu: float
-    sd_hu: float
+    mean_hu: float | None
+    sd_hu: float | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def measure_scan(label: np.ndarray, hu: np.ndarray, affine: np.ndarray) -> ScanM
 
     Args:
         label: integer [X, Y, Z], values 0 background, 1 pancreas, 2 lesion: the scan's or a part of it.
-        hu: the same part of the scan in HU, not clipped.
+        hu: the same part of the scan in HU, not clipped, NaN where it is not known.
         affine: [4, 4], voxel -> mm (RAS+).
     """
     box = ndimage.find_objects((label > 0).astype(np.uint8))
@@ -110,14 +111,15 @@ def numbered_lesions(label: np.ndarray) -> np.ndarray:
 
 def _region(mask: np.ndarray, hu: np.ndarray, affine: np.ndarray, voxel_ml: float) -> Region:
     values = hu[mask].astype(np.float64)
+    known = values[~np.isnan(values)]
     longest, perpendicular = axial_diameters(mask, affine)
     return Region(
         volume_ml=len(values) * voxel_ml,
         axial_diameter_mm=longest,
         perpendicular_diameter_mm=perpendicular,
         diameter_3d_mm=longest_diameter(mask, affine),
-        mean_hu=float(values.mean()),
-        sd_hu=float(values.std()),
+        mean_hu=float(known.mean()) if len(known) else None,
+        sd_hu=float(known.std()) if len(known) else None,
     )
 
 
