@@ -211,10 +211,10 @@ def test_a_scan_handed_over_as_an_array_gets_the_same_mask(workflow, small_datas
     )
     assert all(isinstance(chain.transforms[0], MapTransform) for chain in (preprocessing, postprocessing))
     postprocessing.transforms = [step for step in postprocessing.transforms if not isinstance(step, SaveImaged)]
-    image = preprocessing({"image": image})["image"]
+    data = preprocessing({"image": image})
     with torch.no_grad():
-        pred = inferer(image[None], network)[0]
-    mask = postprocessing({"image": image, "pred": pred})["pred"]
+        pred = inferer(data["image"][None], network)[0]
+    mask = postprocessing({**data, "pred": pred})["pred"]
     np.testing.assert_array_equal(mask[0].numpy(), np.asarray(nib.load(expected).dataobj))
 
 
