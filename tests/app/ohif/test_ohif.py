@@ -85,6 +85,7 @@ def test_radiologist_corrects_a_proposal_and_gets_a_better_model(viewer, client,
 def test_reviewer_goes_through_the_labels(viewer, client, server, uids):
     study, uid = uids["metro"]  # labelled on another workstation, or since by the tests of the client
     label = _final(server, uid, client)
+    viewer.open_list()
     viewer.open_address_of(uids["valley"][0])
     viewer.wait_for_scan()
     viewer.connect()

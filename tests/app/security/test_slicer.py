@@ -183,7 +183,7 @@ def test_label_is_sent_back_corrected_read_by_a_second_reader_and_approved(plugi
 def test_two_readers_are_compared_in_the_table(server, key, realm, plugin):
     headers = {"Authorization": f"Bearer {token(key, realm, REVIEWER)}"}
     page = server.get(f"{server.url}/proposals/", headers=headers, timeout=60).text
-    assert "readers_surface_mm_pancreas" in page
+    assert "readers surface mm pancreas" in page
     assert f"{SECOND} 1" in page
 
 

@@ -132,7 +132,7 @@ class Review extends BaseTab {
       react.createElement('div', { className: 'tab-content reviewTab' },
         react.createElement('p', { role: 'status' },
           label ? `Labelled by ${label.annotator || 'nobody known'}. ${state}` : 'This scan has no final label'),
-        told ? react.createElement('p', { role: 'alert', style: { fontWeight: 'bold' } }, told) : null,
+        told ? react.createElement('p', { role: 'alert', style: { fontWeight: 'bold', overflowWrap: 'anywhere' } }, told) : null,
         this.button('Next to review', this.next),
         this.button('Show label', this.show, !!label),
         react.createElement(Figures, { facts: this.state.facts }),
