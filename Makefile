@@ -33,7 +33,7 @@ CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
-.PHONY: clicks doubt serve serve-dicomweb debian clean test-bundle zoo
+.PHONY: archive-demo clicks doubt serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -187,6 +187,9 @@ bench: $(VENV)/installed ## docs/reference/performance.md: speed, side by side (
 robustness: $(VENV)/installed ## docs/reference/robustness.md and docs/reference/load.md: damaged inputs, faults, load
 	PYTHONPATH=bundle:apps/dualtask:tests python -m battery
 	PYTHONPATH=bundle:apps/dualtask:tests python benchmarks/load.py --output docs/reference/load.md
+
+archive-demo: $(VENV)/installed ## docs/reference/archive.md: 60 synthetic series by two workers, one of them killed
+	PYTHONPATH=bundle python benchmarks/archive.py --output docs/reference/archive.md
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json

@@ -28,6 +28,7 @@ from dualtask.evaluation import (
     summarise,
 )
 from dualtask.evaluation.detection import DETECTION, detect_components
+from dualtask.scans import saved_name
 
 SPACING = (1.0, 1.0, 1.0)
 AFFINE = np.diag([-2.0, 1.0, 3.0, 1.0])
@@ -357,9 +358,16 @@ class TestFolder:
             score_cases(cases, tmp_path / "pred", tmp_path / "out")
 
 
-@pytest.mark.parametrize("scan", ["case_1.nii.gz", "case.1.nii", "case_1.nrrd", "series_1", "series_1/"])
-def test_predictions_are_sought_where_monai_saves_them(scan, tmp_path):
-    save_image = SaveImage(tmp_path, output_postfix="seg", separate_folder=False, print_log=False, resample=False)
+@pytest.mark.parametrize("scan", ["case_1.nii.gz", "case.1.nii", "case_1.nrrd", "series_1", "series_1/", "1.2.840.7"])
+def test_predictions_are_sought_where_inference_saves_them(scan, tmp_path):
+    save_image = SaveImage(
+        tmp_path,
+        output_postfix="seg",
+        separate_folder=False,
+        print_log=False,
+        resample=False,
+        output_name_formatter=saved_name,
+    )
     save_image(torch.zeros(1, 2, 2, 2), {"filename_or_obj": scan.rstrip("/")})
     path = prediction_path(scan, tmp_path)
     assert path.is_file()

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.data import FolderLayout, MetaTensor
+from monai.data import MetaTensor
 
 from dualtask.errors import InputError
 from dualtask.scans.labels import DECATHLON_LABELS, read_label
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
+from dualtask.scans.writing import without_suffix
 
 
 def case_name(image: str | os.PathLike[str]) -> str:
@@ -21,20 +22,20 @@ def case_name(image: str | os.PathLike[str]) -> str:
     >>> case_name("imagesTr/metro_004.nii.gz")
     'metro_004'
     """
-    return Path(FolderLayout("").filename(os.path.abspath(image))).name
+    return Path(without_suffix(os.path.abspath(image))).name
 
 
 def prediction_path(
     image: str | os.PathLike[str], predictions_dir: str | os.PathLike[str], postfix: str = "seg"
 ) -> Path:
-    """Path that MONAI's ``SaveImaged(separate_folder=False)`` gives to the label map of a scan.
+    """Path that ``SaveImaged`` of ``configs/inference.json`` gives to the label map of a scan.
 
     Args:
         image: the scan, a file or the folder of a DICOM series.
         predictions_dir: ``output_dir`` of ``SaveImaged``.
         postfix: ``output_postfix`` of ``SaveImaged``.
     """
-    return Path(FolderLayout(str(predictions_dir), postfix, ".nii.gz").filename(os.path.abspath(image)))
+    return Path(predictions_dir) / f"{case_name(image)}_{postfix}.nii.gz"
 
 
 def read_label_maps(

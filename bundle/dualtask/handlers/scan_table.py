@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
@@ -35,21 +37,25 @@ class ScanTable:
 
     def __call__(self, engine: Engine) -> None:
         for scan in engine.state.output:
-            measured = scan["measurements"]
-            values = {
-                "doubt": scan["doubt"]["score"] if "doubt" in scan else None,
-                **{f"uncertainty_{name}": scan["scan_uncertainty"][name] for name in STRUCTURES},
-                **scan["indicators"],
-                "pancreas_ml": measured.pancreas_ml,
-                "lesions": len(measured.lesions),
-                "lesions_ml": sum(lesion.volume_ml for lesion in measured.lesions),
-                "lesion_mm": max((lesion.axial_diameter_mm for lesion in measured.lesions), default=None),
-            }
-            warning = scan["doubt"]["warning"] if "doubt" in scan else None
             path = scan["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]
-            written = {name: _written(value) for name, value in values.items()}
-            self.rows.append({"case": case_name(path), **written, "warning": warning or ""})
+            self.rows.append({"case": case_name(path), **scan_values(scan)})
         write_table(self.path, list(self.rows[0]), (row.values() for row in self.rows))
+
+
+def scan_values(scan: Mapping[str, Any]) -> dict[str, str]:
+    """Column of :class:`ScanTable`, apart from the case -> its text for a scan after the postprocessing."""
+    measured = scan["measurements"]
+    values = {
+        "doubt": scan["doubt"]["score"] if "doubt" in scan else None,
+        **{f"uncertainty_{name}": scan["scan_uncertainty"][name] for name in STRUCTURES},
+        **scan["indicators"],
+        "pancreas_ml": measured.pancreas_ml,
+        "lesions": len(measured.lesions),
+        "lesions_ml": sum(lesion.volume_ml for lesion in measured.lesions),
+        "lesion_mm": max((lesion.axial_diameter_mm for lesion in measured.lesions), default=None),
+    }
+    warning = scan["doubt"]["warning"] if "doubt" in scan else None
+    return {name: _written(value) for name, value in values.items()} | {"warning": warning or ""}
 
 
 def _written(value: float | None) -> str:

@@ -7,7 +7,7 @@ from dualtask.scans.labels import LoadLabeld
 from dualtask.scans.organs import LoadOrgans
 from dualtask.scans.reading import LoadScand
 from dualtask.scans.sampling import site_weights
-from dualtask.scans.writing import ScanGeometryWriter
+from dualtask.scans.writing import ScanGeometryWriter, saved_name, without_suffix
 
 __all__ = [
     "DiskCache",
@@ -17,6 +17,8 @@ __all__ = [
     "ScanGeometryWriter",
     "check_scans",
     "decathlon_datalist",
+    "saved_name",
     "site_weights",
     "split",
+    "without_suffix",
 ]

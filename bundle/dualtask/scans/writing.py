@@ -1,14 +1,35 @@
-"""Writes masks and maps for MONAI's SaveImaged."""
+"""Names and writes masks and maps for MONAI's SaveImaged."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from monai.data import NibabelWriter
+from monai.data.folder_layout import default_name_formatter
+from monai.transforms import Transform
 
 from dualtask.nifti import save_nifti
+from dualtask.scans.headers import NIFTI, NRRD
+
+
+def without_suffix(path: str | os.PathLike[str]) -> str:
+    """Path of a scan without the suffix of its format; the folder of a series has none, whatever dots are in its name.
+
+    >>> without_suffix("a/scan.v2.nii.gz"), without_suffix("a/1.2.840.7")
+    ('a/scan.v2', 'a/1.2.840.7')
+    """
+    path = os.fspath(path)
+    suffixes = [suffix for suffix in NIFTI + NRRD if path.lower().endswith(suffix)]
+    return path.removesuffix(path[-max(map(len, suffixes)) :]) if suffixes else path
+
+
+def saved_name(meta: Mapping[str, Any], saver: Transform) -> dict[str, Any]:
+    """What SaveImaged makes the name of a result of; MONAI's own takes the last number of a UID for a suffix."""
+    named = default_name_formatter(meta, saver)
+    return {**named, "subject": without_suffix(named["subject"]) + NIFTI[0]}
 
 
 class ScanGeometryWriter(NibabelWriter):
