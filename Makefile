@@ -10,8 +10,8 @@ DICOM_PORT ?= 8043
 CASE ?= metro_001
 TESTS ?= tests/bundle
 
-# What annotation in OHIF is tried and tested with.
-DEBIAN := chromium orthanc orthanc-dicomweb
+# What annotation in OHIF is tried and tested with, and what DICOM objects are checked with.
+DEBIAN := chromium orthanc orthanc-dicomweb dicom3tools plastimatch
 
 # The environment's own programs come first: MONAI Label starts a plain `python`, and dcmqi's tools must be found.
 export PATH := $(BIN):$(PATH)
@@ -33,7 +33,7 @@ CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
-.PHONY: archive-demo doubt serve serve-dicomweb debian clean test-bundle zoo
+.PHONY: archive-demo clicks doubt serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -56,6 +56,9 @@ $(DEMO)/series/dataset.json: | $(VENV)/installed
 $(DEMO)/training_synthetic/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/training_synthetic --cases-per-site 10 --seed 0
 
+$(DEMO)/clicks/dataset.json: | $(VENV)/installed
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/clicks --cases-per-site 2 --seed 6000
+
 # Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
 # RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
 debian:
@@ -67,11 +70,11 @@ debian:
 			>/dev/null 2>&1; \
 	} || echo "apt-get cannot install $(DEBIAN): what needs them is left out."
 
-demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML report in demo/
+demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning, HTML reports in demo/
 	@echo "== 1 of 4: synthetic studies of two sites"
 	@$(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
 	@echo "== 2 of 4: inference and evaluation"
-	$(RUN) evaluating $(EVALUATE_DEMO)
+	$(RUN) evaluating $(EVALUATE_DEMO) --reports true
 	@echo "== 3 of 4: fine-tuning for a few iterations"
 	$(RUN) training --config_file "['bundle/configs/train.json','bundle/configs/finetune.json']" \
 		--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/finetuning --ckpt_dir $(DEMO)/finetuning/models \
@@ -80,6 +83,7 @@ demo: $(VENV)/installed ## synthetic studies, inference, evaluation, fine-tuning
 	$(RUN) reporting $(EVALUATE_DEMO) --history $(DEMO)/finetuning/history.json
 	@echo
 	@echo "Open $(DEMO)/masks/report.html in a browser (synthetic data; not a medical device)."
+	@echo "Each study has a page of its own beside it, $(DEMO)/masks/<study>_report.html."
 	@echo "Next: 'make serve-dicomweb' annotates in OHIF, 'make serve' in 3D Slicer; README.md says how to use your own scans."
 
 demo-real: $(VENV)/installed ## inference, evaluation, HTML report of real scans (DATA=<folder>, SITE=btcv where it has no dataset.json)
@@ -148,6 +152,14 @@ figures-real: $(VENV)/installed ## table of real scans in docs/reference/figures
 	$(RUN) evaluating --config_file "['bundle/configs/inference.json','bundle/configs/evaluate.json','configs/real_figures.json']" \
 		--dataset_dir $(DEMO)/real_scans --output_dir $(DEMO)/real_masks
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/real_scans --predictions $(DEMO)/real_masks
+
+clicks: $(DEMO)/clicks/dataset.json ## docs/reference/clicks.md: correction by clicks, measured, and timed (DATA=<folder of `make real-scans`>)
+	PYTHONPATH=bundle:apps/dualtask:tests:research python benchmarks/clicks.py --studies $(DEMO)/clicks \
+		--output docs/results/clicks/answers.json
+	PYTHONPATH=bundle:research python -m dualtask_research.clicks --synthetic $(DEMO)/clicks \
+		--real $(or $(DATA),$(DEMO)/real_scans) --real_cases configs/real_figures.json \
+		--answers docs/results/clicks/answers.json --table docs/results/clicks/cases.csv \
+		--page docs/reference/clicks.md --picture docs/images/clicks.png
 
 check-site: $(VENV)/installed ## verify a copy of a site (SITE=nih_pancreas_ct DATA=<folder>)
 	PYTHONPATH=bundle:research python -m dualtask_research.sites check configs/sites/$(SITE).json $(DATA) \

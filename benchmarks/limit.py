@@ -27,7 +27,7 @@ _LISTED = 10
 
 def matrix_product(side: int) -> Callable[[], torch.Tensor]:
     """A product of two square matrices in the precision that a pass has here."""
-    with autocast(DEVICE) as precision:
+    with autocast(DEVICE, side) as precision:
         dtype = precision.fast_dtype if precision._enabled else torch.float32
     first, second = (torch.rand(side, side, device=DEVICE, dtype=dtype) for _ in range(2))
     return lambda: first @ second
@@ -54,13 +54,13 @@ def main() -> None:
     product = matrix_product(arguments.side)
 
     def forward(name: str) -> None:
-        with torch.no_grad(), autocast(DEVICE):
+        with torch.no_grad(), autocast(DEVICE, images[name].shape[-1]):
             networks[name].heads(images[name])
 
     def forward_and_backward() -> None:
-        with autocast(DEVICE):
+        with autocast(DEVICE, images["region"].shape[-1]):
             heads = training.heads(images["region"])
-        sum(output.float().square().mean() for output in heads).backward()
+        sum(output.float().square().mean() for output in heads if output is not None).backward()
 
     steps: dict[str, Callable[[], Any]] = {
         f"localiser, {_sides('localiser')}": lambda: forward("localiser"),

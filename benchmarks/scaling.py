@@ -69,9 +69,9 @@ def training_step(batch: int, steps: int) -> dict[str, float]:
     views, targets = prepare({name: _stacked(samples, name) for name in names}, DEVICE, False)
 
     def step() -> None:
-        with autocast(DEVICE):
+        with autocast(DEVICE, views.shape[-1]):
             heads = network(views)
-        heads = type(heads)(*(output.float() for output in heads))
+        heads = heads.in_float32()
         sum(loss.weights[name] * term(heads, targets) for name, term in loss.terms.items()).backward()
 
     seconds = statistics.median([timed(step)[1] for _ in range(steps + 1)][1:])

@@ -134,9 +134,9 @@ def _step(
     targets: Targets,
     low_precision: bool,
 ) -> None:
-    with autocast(DEVICE) if low_precision else torch.autocast(DEVICE.type, enabled=False):
+    with autocast(DEVICE, views.shape[-1]) if low_precision else torch.autocast(DEVICE.type, enabled=False):
         heads = clock("forward", network, views)
-    heads = type(heads)(*(output.float() for output in heads))
+    heads = heads.in_float32()
     values: Mapping[str, torch.Tensor] = {
         name: clock(f"loss: {name}", term, heads, targets) for name, term in loss.terms.items()
     }

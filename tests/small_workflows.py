@@ -35,18 +35,19 @@ def small_dataset(tmp_path_factory) -> Path:
     return write_two_sites(tmp_path_factory.mktemp("synthetic"), 2)
 
 
+def build_workflow(bundle_root: Path, *configs: str, workflow_type: str = "train", **overrides: Any) -> ConfigWorkflow:
+    """A workflow of the bundle's configs by MONAI's own class, initialised."""
+    paths = [str(bundle_root / "configs" / name) for name in configs]
+    built = ConfigWorkflow(paths, workflow_type=workflow_type, logging_file=False, **overrides)
+    built.initialize()
+    return built
+
+
 @pytest.fixture
 def workflow(bundle_root, tmp_path) -> Callable[..., ConfigWorkflow]:
-    """Builds and initialises a workflow of the bundle's configs by MONAI's own class."""
+    """Builds and initialises a workflow, see :func:`build_workflow`; its output goes to ``out`` below ``tmp_path``."""
 
-    def build(*configs: str, workflow_type: str = "train", **overrides: Any) -> ConfigWorkflow:
-        built = ConfigWorkflow(
-            [str(bundle_root / "configs" / name) for name in configs],
-            workflow_type=workflow_type,
-            logging_file=False,
-            **{"output_dir": str(tmp_path / "out"), **overrides},
-        )
-        built.initialize()
-        return built
+    def build(*configs: str, **overrides: Any) -> ConfigWorkflow:
+        return build_workflow(bundle_root, *configs, **{"output_dir": str(tmp_path / "out"), **overrides})
 
     return build

@@ -67,20 +67,31 @@ class DualTaskApp(MONAILabelApp):
 
     def init_datastore(self) -> Datastore:
         from lib.proposals import Proposals
+        from lib.readings import Readings
+        from lib.table import AnnotationTable
 
         datastore = super().init_datastore()
         self.proposals = Proposals(datastore.state_dir / "proposals", datastore)
+        self.table = AnnotationTable(datastore, self.proposals, Readings(datastore.state_dir / "readings", datastore))
         return datastore
 
     def init_infers(self) -> dict[str, InferTask]:
+        from lib.corrections import Clicks, Scribbles
         from lib.infer import DualTaskInfer
         from lib.results import ResultStore
+        from lib.scan_maps import MapsInMemory
         from lib.versions import WeightVersions
 
         shipped = self.bundle.root / "models" / "model.pt"
         self.versions = WeightVersions(Path(self.app_dir) / "model", shipped, self.bundle.version)
         results = ResultStore(self.datastore().state_dir / "results")
-        return {self.bundle.name: DualTaskInfer(self.bundle, self.versions, results, self.conf)}
+        segmenter = DualTaskInfer(self.bundle, self.versions, results, self.conf)
+        maps = MapsInMemory(segmenter.scan_maps, lambda: self.versions.digest)
+        return {
+            self.bundle.name: segmenter,
+            "clicks": Clicks(segmenter, maps, self.bundle.labels),
+            "scribbles": Scribbles(segmenter, maps, self.bundle.labels),
+        }
 
     def init_trainers(self) -> dict[str, TrainTask]:
         from lib.train import DualTaskTrain
@@ -91,8 +102,10 @@ class DualTaskApp(MONAILabelApp):
         from lib.reservations import Reservations
         from lib.strategies import strategies
 
-        minutes = float(self.conf.get("reservation_minutes", _RESERVED_MINUTES))
-        return strategies(Reservations(self.datastore().state_dir / "reservations.json", minutes), self._scores)
+        minutes, state = float(self.conf.get("reservation_minutes", _RESERVED_MINUTES)), self.datastore().state_dir
+        labelling = Reservations(state / "reservations.json", minutes)
+        reviewing = Reservations(state / "reservations_of_reviewers.json", minutes)
+        return strategies(labelling, reviewing, self._scores)
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         from lib.scan_scores import ScanScores
@@ -106,26 +119,40 @@ class DualTaskApp(MONAILabelApp):
         return BatchInfer()
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Segment a study or an uploaded scan; MONAI Label's own, with stored results and with people's labels kept."""
+        """Segment a study or an uploaded scan; MONAI Label's own, with stored results and with people's labels kept.
+
+        A reviewer who asks for the final label of a study gets it in the place of a proposal.
+        """
         from lib.infer import STUDY
+        from lib.options import shows_final_label
 
         with errors_as_answers():
             study, datastore = request.get("image"), datastore or self.datastore()
             request = {key: value for key, value in request.items() if key != STUDY}
+            final = shows_final_label(request)
             if not isinstance(study, str) or os.path.exists(study):
+                if final:
+                    raise HTTPException(422, "An uploaded scan has no final label: ask for one of a study.")
                 return super().infer(request, datastore)
             datastore.check_known(study)
+            if final:
+                return self._final_label(study, request, datastore)
             tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
             if request.get("save_label") and not datastore.may_save_automatic_label(study, tag):
                 raise HTTPException(409, f"Study {study!r} has a person's label {tag!r}: save this one by another tag.")
             answer = super().infer({**request, STUDY: study}, datastore)
-            if is_server():
+            if is_server() and request.get("model") == self.bundle.name:
                 self._remember_proposal(study, request)
             return answer
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The next study to label or to review; MONAI Label's own, with the review that its label has had."""
+        from lib.reviews import review_of
+
         with errors_as_answers():
-            return super().next_sample(request)
+            sample = super().next_sample(request)
+            review = review_of(self.datastore().final_record(sample["id"])) if sample else {}
+            return {**sample, "review": review} if review else sample
 
     def on_init_complete(self) -> None:
         from monailabel.app import app
@@ -154,6 +181,25 @@ class DualTaskApp(MONAILabelApp):
     def _scores(self, study: str) -> Result | None:
         scan = self.datastore().scan_at_hand(study)
         return self._infers[self.bundle.name].stored(scan) if scan else None
+
+    def _final_label(self, study: str, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        from lib.measurements import measure_label
+        from lib.reviews import review_of
+
+        if request.get("save_label"):
+            raise HTTPException(422, f"The final label of study {study!r} is saved already: leave out save_label.")
+        tag = DefaultLabelTag.FINAL.value
+        record, label = datastore.get_label_info(study, tag), Path(datastore.get_label_uri(study, tag))
+        scan = datastore.get_image_uri(study)
+        params = {
+            "label_names": self.bundle.labels,
+            "annotator": record.get("annotator", ""),
+            "ts": record["ts"],
+            "review": review_of(record),
+            "measurements": measure_label(Path(scan), label),
+        }
+        file = self._infers[self.bundle.name].written(label, {**request, "image": scan})
+        return {"label": file, "tag": tag, "file": file, "params": params}
 
     def _remember_proposal(self, study: str, request: dict[str, Any]) -> None:
         from lib.options import SegmentationOptions

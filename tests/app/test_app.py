@@ -46,8 +46,13 @@ def test_process_of_a_task_asks_the_server(make_app, started, bundle, monkeypatc
 def test_app_is_named_after_the_bundle(make_app, bundle):
     info = make_app().info()
     assert (info["name"], info["version"]) == (bundle.name, bundle.version)
-    assert info["labels"] == ["pancreas", "lesion"]
-    assert list(info["models"]) == list(info["trainers"]) == [bundle.name]
+    assert info["labels"] == ["pancreas", "lesion", "background"]
+    assert {name: model["type"] for name, model in info["models"].items()} == {
+        bundle.name: "segmentation",
+        "clicks": "deepedit",
+        "scribbles": "scribbles",
+    }
+    assert list(info["trainers"]) == [bundle.name]
 
 
 @pytest.fixture
@@ -88,5 +93,19 @@ def test_unusable_study_is_answered_with_its_sentence_and_unknown_ones_with_thei
     for study, status, words in (("a", 422, "a.nii.gz"), ("c", 404, "no study 'c'")):
         with pytest.raises(HTTPException) as answer:
             app.infer({"model": app.name, "image": study})
+        assert answer.value.status_code == status
+        assert words in answer.value.detail
+
+
+def test_final_label_is_shown_of_a_study_that_has_one_and_is_not_saved_again(make_app, studies):
+    app = make_app()
+    asked = {"model": app.name, "show": "final label"}
+    for more, status, words in (
+        ({"image": str(studies / "a.nii.gz")}, 422, "An uploaded scan has no final label"),
+        ({"image": "a", "save_label": True}, 422, "is saved already"),
+        ({"image": "a"}, 404, "Study 'a' has no label 'final'"),
+    ):
+        with pytest.raises(HTTPException) as answer:
+            app.infer({**asked, **more})
         assert answer.value.status_code == status
         assert words in answer.value.detail

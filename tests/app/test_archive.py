@@ -10,14 +10,17 @@ import numpy as np
 import pydicom
 import pytest
 import requests
+from monailabel.config import settings
 from monailabel.interfaces.exception import ImageNotFoundException
 
 from battery.dicom_stub import DicomStub
 from dicom_series import describe_patient_and_study, write_series
 from dualtask.archive.dicomweb import give_up_in_time
 from dualtask.errors import InputError
+from lib.annotator import signed_in
 from lib.archive import StudyArchive
 from lib.dicom_server import DicomServerError
+from lib.reviews import APPROVED, REVIEW, status_of
 
 
 class DicomServer:
@@ -111,6 +114,31 @@ def test_label_that_the_server_lost_is_kept_on_this_machine(server, bundle, tmp_
     assert archive.datalist() == []
     (kept,) = (archive.state_dir / "withdrawn").iterdir()
     assert np.asarray(nib.load(kept).dataobj).all()
+    stub.stop()
+
+
+def test_label_of_another_workstation_is_its_readers_and_waits_for_its_own_review(
+    server, bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stub = DicomStub(server.instances)
+    here, elsewhere = (
+        StudyArchive(bundle, give_up_in_time(stub.client()), {"Modality": "CT"}, str(tmp_path / copies))
+        for copies in ("here", "elsewhere")
+    )
+    series, label = server.series, label_of_ones(here, server.series, tmp_path)
+    here.save_label(series, label, "final", {"client_id": "reader 1"})
+    here.update_label_info(series, "final", {REVIEW: {"status": APPROVED}})
+    assert status_of(here.final_record(series)) == APPROVED
+    elsewhere.save_label(series, label, "final", {"client_id": "reader 2"})
+    here._ask_anew()
+    assert here.final_record(series) is None
+    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
+    token = signed_in.set("who merely asks")
+    try:
+        assert here.get_label_info(series, "final")["annotator"] == "reader 2"
+    finally:
+        signed_in.reset(token)
+    assert status_of(here.final_record(series)) is None
     stub.stop()
 
 

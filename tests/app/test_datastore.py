@@ -78,6 +78,11 @@ def test_automatic_label_names_its_model_and_no_annotator(store, label):
     assert "annotator" not in store.get_label_info("a", "original")
 
 
+def test_label_that_slicer_submits_is_a_persons_although_it_names_the_model(store, label):
+    store.save_label("a", label, "final", {"client_id": "reader 1", "model": "dualtask"})
+    assert store.get_label_info("a", "final")["annotator"] == "reader 1"
+
+
 def test_automatic_label_never_takes_the_place_of_a_persons(store, label):
     assert store.may_save_automatic_label("a", "original")
     assert not store.may_save_automatic_label("a", "final")

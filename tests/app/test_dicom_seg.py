@@ -15,7 +15,7 @@ import SimpleITK as sitk  # noqa: N813 - its own convention
 from dicom_series import describe_patient_and_study, write_series
 from dualtask.errors import InputError
 from dualtask.scans.reading import read_volume
-from lib.dicom_seg import read_segmentation, write_segmentation, written_at
+from lib.dicom_seg import is_untouched, read_segmentation, structures_of, write_segmentation, written_at
 
 UPWARDS = [(0.0, 0.0, 2.5 * k) for k in range(4)]
 
@@ -101,6 +101,21 @@ def test_newer_label_counts_whatever_clock_its_workstation_shows(written, label)
 def test_corrected_label_names_its_annotator(written, label):
     assert str(written(label, annotator="reader^1").ContentCreatorName) == "reader 1^"
     assert not written(label).get("ContentCreatorName")
+
+
+def test_lesions_with_segments_of_their_own_are_lesions(written, scan, bundle, label):
+    segmentation = written(label)
+    segmentation.SegmentSequence[1].SegmentLabel = "Lesion 2"
+    assert structures_of(segmentation, bundle) == {1: 1, 2: 2}
+    np.testing.assert_array_equal(read_segmentation(segmentation, scan, bundle)[0].numpy(), label)
+
+
+def test_result_is_no_label_until_somebody_has_corrected_it(written, bundle, label):
+    assert is_untouched(written(label), bundle)
+    assert not is_untouched(written(label, annotator="reader"), bundle)
+    exported = written(label)
+    exported.Manufacturer = "OHIF"
+    assert not is_untouched(exported, bundle)
 
 
 def test_segmentation_of_other_organs_is_told_in_a_sentence(written, scan, bundle, label):

@@ -18,6 +18,7 @@ from dualtask.inferers import CascadeInferer
 from dualtask.networks.heads import Heads
 from lib.bundle import Bundle
 from lib.infer import DualTaskInfer
+from lib.measurements import measure_label
 from lib.results import ResultStore
 from lib.versions import WeightVersions
 
@@ -153,6 +154,19 @@ def test_value_of_a_class_does_not_depend_on_the_other(segment, tmp_path: Path, 
 def test_scan_without_findings_gives_an_empty_mask(segment, tmp_path: Path):
     write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (2, 2, 2.5)), {})
     assert not np.asarray(segment(tmp_path / "scan.nii.gz").dataobj).any()
+
+
+def test_answer_measures_the_mask_and_a_label_that_is_the_same_measures_the_same(task, tmp_path: Path):
+    scan = tmp_path / "scan.nii.gz"
+    write_scan(scan, affine_of("LPS", (2, 2, 2.5)), BOXES)
+    path, answer = task({"image": str(scan), "device": "cpu"})
+    mask, measured = nib.load(path), json.loads(json.dumps(answer["measurements"], allow_nan=False))
+    voxels = np.asarray(mask.dataobj)
+    assert measured["pancreas_ml"] == pytest.approx((voxels > 0).sum() * 2 * 2 * 2.5 / 1000)
+    (lesion,) = measured["lesions"]
+    assert lesion["mean_hu"] == pytest.approx(np.asarray(nib.load(scan).dataobj)[voxels == 2].mean(), abs=1e-3)
+    nib.save(mask.as_reoriented(np.array([[0, -1], [1, 1], [2, 1]])), tmp_path / "turned.nii.gz")
+    assert measure_label(scan, tmp_path / "turned.nii.gz") == measured
 
 
 def test_answer_says_why_a_result_is_doubtful(task, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The options of the viewers' panel."""
+"""The options of the viewers' panels."""
 
 import pytest
 from monai.transforms import Compose
@@ -7,7 +7,7 @@ from dualtask.errors import InputError
 from dualtask.inferers import CascadeInferer
 from dualtask.networks.fusion import FUSIONS
 from dualtask.transforms import LabelMapd
-from lib.options import PANEL, SegmentationOptions
+from lib.options import GO_BACK, PANEL, TRAINING_PANEL, SegmentationOptions, TrainingOptions, shows_final_label
 
 
 @pytest.fixture
@@ -53,3 +53,30 @@ def test_threshold_outside_of_its_range_is_refused_in_a_sentence(asked):
 def test_unknown_head_is_refused_in_a_sentence():
     with pytest.raises(InputError, match="no head 'both of them': choose one of default, both,"):
         SegmentationOptions.of({"head": "both of them"})
+
+
+def test_proposal_is_shown_unless_the_final_label_is_asked_for():
+    assert not shows_final_label({}) and not shows_final_label(PANEL)
+    assert shows_final_label({"show": "final label"})
+    with pytest.raises(InputError, match="nothing called 'both' to show: choose one of proposal, final label"):
+        shows_final_label({"show": "both"})
+
+
+def test_untouched_panel_trains_as_it_shows():
+    assert TrainingOptions.of({}) == TrainingOptions.of(TRAINING_PANEL) == TrainingOptions()
+
+
+def test_options_of_a_training_are_read_as_viewers_spell_them():
+    asked = {"max_epochs": "7", "pretrained": "false", "action": GO_BACK}
+    assert TrainingOptions.of(asked) == TrainingOptions(False, 7, GO_BACK)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, "-1", 1.5, "many", "", None, True, []])
+def test_training_of_no_whole_number_of_epochs_is_refused_in_a_sentence(epochs):
+    with pytest.raises(InputError, match="epochs cannot be run: choose a whole number from 1"):
+        TrainingOptions.of({"max_epochs": epochs})
+
+
+def test_unknown_action_of_a_training_is_refused_in_a_sentence():
+    with pytest.raises(InputError, match="no action 'forget': choose one of train, go back"):
+        TrainingOptions.of({"action": "forget"})

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 from fastapi import BackgroundTasks
-from monailabel.endpoints import infer, proxy
+from monailabel.endpoints import batch_infer, infer, proxy, train
+from monailabel.utils.async_tasks.task import AsyncTask
 
 from dicom_series import describe_patient_and_study, write_series
+from dualtask.errors import InputError
 from dualtask.scans.reading import read_volume
-from lib.repairs import apply_repairs
+from lib.repairs import apply_repairs, refused_tasks
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +68,20 @@ def test_a_mask_that_is_doubtful_says_so_in_its_answer(tmp_path: Path, params: d
     answer = infer.send_response(None, result, "image", BackgroundTasks())
     assert answer.headers.get("X-Doubt") == header
     assert infer.send_response(None, result, "json", BackgroundTasks()) == params
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: train.run_model("model", {"max_epochs": -1}),
+        lambda: train.run({"model": {"max_epochs": -1}}),
+        lambda: batch_infer.run("model", "unlabeled", {"threshold": 3}),
+    ],
+    ids=["training", "all trainings", "inference on many"],
+)
+def test_nothing_starts_with_an_option_that_cannot_be_used(start, monkeypatch: pytest.MonkeyPatch):
+    known = SimpleNamespace(info=lambda: {"trainers": ["model"], "models": ["model"]})
+    monkeypatch.setattr(refused_tasks, "app_instance", lambda: known)
+    monkeypatch.setattr(AsyncTask, "run", lambda *args, **options: pytest.fail("it was started"))
+    with pytest.raises(InputError, match="choose"):
+        start()

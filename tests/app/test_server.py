@@ -100,6 +100,50 @@ def test_second_request_is_answered_from_the_store_unless_an_option_changed(clie
     assert set(first["scan_uncertainty"]) == {"pancreas", "lesion"}
 
 
+def test_clicks_and_scribbles_correct_a_study(client, model, studies: Path, tmp_path: Path):
+    before = np.asarray(nib.load(client.infer(model, "metro_000", {})[0]).dataobj)
+    inside, beside = np.argwhere(before == 1)[0].tolist(), [0, 0, 0]
+    # As 3D Slicer sends the points of its segments, the selected one beside them.
+    points = {"pancreas": [], "lesion": [beside], "background": [inside], "label": "lesion"}
+    mask = np.asarray(nib.load(client.infer("clicks", "metro_000", points)[0]).dataobj)
+    assert (mask[tuple(inside)], mask[tuple(beside)]) == (0, 2)
+    scan = nib.load(studies / "metro_000.nii.gz")
+    painted = before.copy()
+    painted[0, 0, :2] = 4
+    nib.save(nib.Nifti1Image(painted.astype(np.uint8), scan.affine), tmp_path / "scribbles.nii.gz")
+    names = ("pancreas", "lesion", "background_scribbles", "foreground_scribbles")
+    segments = [{"name": name, "id": index} for index, name in enumerate(names, 1)]
+    sent = {"roi": [], "label_info": segments, "selected_label_name": "pancreas"}
+    path, _ = client.infer("scribbles", "metro_000", sent, label_in=str(tmp_path / "scribbles.nii.gz"))
+    corrected = np.asarray(nib.load(path).dataobj)
+    assert corrected[0, 0, :2].all()
+    assert (corrected == (before == 1))[8:].all()  # 4 cm away and farther
+
+
+@pytest.mark.parametrize(
+    ("task", "sent", "words"),
+    [
+        ("clicks", {"lesion": [[10_000, 0, 0]]}, "lies outside the scan"),
+        ("clicks", {"lesion": [[1, 2]]}, "has a value that cannot be used"),
+        ("clicks", {"spleen": [[1, 2, 3]]}, "'spleen' is not offered"),
+        ("scribbles", {"selected_label_name": "lesion"}, "There are no scribbles"),
+        ("scribbles", {"label": "/etc/passwd"}, "'label' is not offered"),
+    ],
+)
+def test_correction_that_cannot_be_made_is_answered_with_a_sentence(server, task: str, sent, words: str):
+    answer = requests.post(
+        f"{server}/infer/{task}", params={"image": "metro_000"}, data={"params": json.dumps(sent)}, timeout=60
+    )
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/batch/infer/clicks", "/model/clicks", "/model/info/scribbles"])
+def test_corrections_are_no_models_of_their_own(server, path: str):
+    method = "POST" if "batch" in path else "GET"
+    assert requests.request(method, server + path, json={}, timeout=60).status_code == 404
+
+
 def test_other_requests_are_answered_while_a_scan_is_segmented(server, client, model):
     def ask() -> list[float]:
         seconds = []

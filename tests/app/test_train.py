@@ -15,7 +15,8 @@ from filelock import FileLock
 from dualtask.errors import InputError
 from dualtask.evaluation import METRICS
 from dualtask.evaluation.tables import write_scores
-from lib.train import ACTIONS, DualTaskTrain
+from lib.options import GO_BACK
+from lib.train import DualTaskTrain
 from lib.versions import WeightVersions
 
 
@@ -204,7 +205,7 @@ def test_next_training_replays_earlier_cases_beside_new_ones(task, train, workfl
 def test_going_back_serves_the_version_before(task, train, workflows):
     train()
     train()
-    assert train(action=ACTIONS[1]) == {"version": "1.0+1"}
+    assert train(action=GO_BACK) == {"version": "1.0+1"}
     assert task.versions.path.read_bytes() == b"weights 1"
     assert len(workflows.trainings) == 2
 

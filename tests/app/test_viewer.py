@@ -25,6 +25,12 @@ def served(pattern: str) -> str:
         ("3933.bundle.*.js", "Every study has a label or is being labelled by somebody"),
         ("3933.bundle.*.js", "'Failed to Run Segmentation' + _sentence(response)"),
         ("3933.bundle.*.js", "response.headers['x-doubt']"),  # what the server doubts
+        ("3933.bundle.*.js", "createElement(Figures, "),  # volumes and diameters
+        ("3933.bundle.*.js", "createElement(Review, "),
+        ("3933.bundle.*.js", "createElement(ReviewLine, "),  # why a study comes back
+        ("3933.bundle.*.js", "createElement(StepButtons)"),  # undo and redo
+        ("3933.bundle.*.js", "'Failed to Run Inference for Point Prompts' + _sentence(response)"),
+        ("3933.bundle.*.js", "filter(label => label !== 'background').sort()"),  # no segment of what is none
         ("7197.bundle.*.js", "Segmentation not saved: "),
     ],
 )

@@ -86,12 +86,12 @@ class Server:
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
     def model(self) -> str:
-        """Name of the only model."""
-        (model,) = self._info()["models"]
+        """Name of the only model that segments by itself."""
+        (model,) = (name for name, model in self._info()["models"].items() if model["type"] == "segmentation")
         return model
 
     def train(self, epochs: int) -> None:
-        """Start a training of the only model."""
+        """Start a training of that model."""
         requests.post(f"{self.url}/train/{self.model()}", json={"max_epochs": epochs}, timeout=60).raise_for_status()
 
     def kill_training(self) -> None:

@@ -90,7 +90,11 @@ def test_a_bad_scan_is_a_row_with_its_sentence_and_those_after_it_get_masks_wher
     assert "cut off" in rows["a/cut.nii.gz"]["reason"]
     assert rows["a/cut.nii.gz"]["doubt"] == ""
     assert masks(out).keys() == {"a/scan_seg.nii.gz", "b/scan_seg.nii.gz", "b/z_seg.nii.gz"}
+    assert {str(path.relative_to(out)) for path in out.rglob("*_measurements.json")} == {
+        name.replace(".nii.gz", "_measurements.json") for name in ALL_DONE
+    }
     for name in ALL_DONE:
+        assert float(rows[name]["pancreas_ml"]) >= 0
         assert 0 <= float(rows[name]["doubt"]) <= 1
         assert float(rows[name]["seconds"]) > 0
 

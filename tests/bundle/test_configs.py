@@ -41,13 +41,14 @@ def test_training_and_inference_declare_the_same_network_and_preprocessing(bundl
     named = {f"@{id_}": training.get_parsed_content(id_) for id_ in ("volumes", "interpolation")}
 
     def image_part(config: dict) -> list[dict]:
-        """What happens to the image and to what is known of it."""
+        """What happens to the image and to what is known of it; that inference keeps the scan as well is its own."""
         steps = []
         for entry in config["preprocessing"]["transforms"]:
             step = config[entry.removeprefix("@")] if isinstance(entry, str) else entry
             if "label_key" in step or "_disabled_" in step or step.get("keys") == "label":
                 continue
             step = {name: named.get(value, value) if isinstance(value, str) else value for name, value in step.items()}
+            step = {name: value for name, value in step.items() if name not in ("hu_key", "_desc_")}
             if isinstance(keys := step.get("keys"), list):
                 kept = [index for index, key in enumerate(keys) if key != "label"]
                 lists = {name: value for name, value in step.items() if name in ("keys", "mode")}

@@ -60,6 +60,12 @@ def test_voxels_that_hold_the_value_for_unknown_are_filled_with_air_and_the_entr
     assert "unknown" not in data
 
 
+def test_for_measurements_the_scan_is_kept_as_it_is_without_what_is_not_known():
+    data = KnownVoxels(image_key="image", hu_key="hu")({"image": slab(), "unknown": UNKNOWN})
+    assert torch.equal(data["hu"].isnan(), data["known"] == 0)
+    assert data["hu"][data["known"] > 0].unique().tolist() == [70]
+
+
 def test_a_slab_keeps_its_intensity_up_to_its_border_and_stays_unknown_elsewhere():
     data = PREPROCESSING({"image": slab(), "unknown": UNKNOWN})
     image, known = (data[key].as_tensor()[0] for key in ("image", "known"))

@@ -15,6 +15,8 @@ import SimpleITK
 from monai.data import load_decathlon_datalist
 from scipy import ndimage
 
+from dualtask.measurements import measure_scan
+from dualtask.measurements.centre_line import PARTS, part_at
 from dualtask.phantom import decathlon as writing
 from dualtask.phantom import synthetic_dataset
 from dualtask.phantom.acquisition import scan_patient
@@ -111,6 +113,16 @@ def test_case_is_a_valid_scan(cases, name):
     low, high = site.field_of_view_mm
     assert spacing[0] == spacing[1] and low <= spacing[0] * MATRIX <= high
     assert 150 <= spacing[2] * case.image.shape[2] <= 250
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_lesion_lies_where_the_truth_says_along_the_organ(cases, name):
+    """Measured by the bundle: the tolerance is the radius by which the organ goes on beyond its own centre line."""
+    case, tolerance = cases[name], 0.07
+    lesion = measure_scan(case.label, case.image, case.affine).lesions[0]
+    assert lesion.share == pytest.approx(case.lesion_share, abs=tolerance)
+    if all(abs(case.lesion_share - border) > tolerance for border in PARTS.values()):
+        assert lesion.part == part_at(case.lesion_share)
 
 
 @pytest.mark.parametrize("name", SITES)

@@ -12,13 +12,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from monai.data import MetaTensor
 from PIL import Image
 
 from dualtask.errors import InputError
 from dualtask.evaluation import read_components, read_scores, score_cases
-from dualtask.report import write_report
+from dualtask.measurements import measure_scan
+from dualtask.report import write_report, write_scan_report
 from dualtask.report.examples import extremes
 from dualtask.report.rendering import number
+from handmade_scan import AFFINE, densities, label_map
 
 STATEMENT = "Research software, not a medical device; not cleared for diagnosis"
 SYNTHETIC = "Synthetic data: computed scans, no patients"
@@ -298,3 +301,31 @@ def test_calibration_and_ranking_are_shown_where_inference_left_them(tmp_path):
     (tmp_path / "pred" / "scans.csv").write_text("case,uncertainty_pancreas,uncertainty_lesion\na,0.2,0.3\n")
     _, page = report(tmp_path, [case])
     assert "Calibration error" in page.text and "Best AURC" in page.text and "Lesion AUC" in page.text
+
+
+def scan_report(folder: Path, lesions: bool = True, warning: str | None = None) -> Page:
+    image = nib.Nifti1Image(densities(), AFFINE)
+    label = label_map() if lesions else np.minimum(label_map(), 1)
+    measured = measure_scan(label, densities(), AFFINE)
+    scan, mask = (MetaTensor(np.asarray(voxels)[None], affine=AFFINE) for voxels in (image.dataobj, label))
+    write_scan_report(folder / "a_report.html", NASTY, scan, mask, measured, warning=warning, synthetic=True)
+    return Page((folder / "a_report.html").read_text(encoding="utf-8"))
+
+
+def test_page_of_a_scan_shows_three_planes_through_each_lesion_with_its_figures(tmp_path):
+    page = scan_report(tmp_path)
+    assert STATEMENT in page.text and SYNTHETIC in page.text
+    assert [image["alt"].split(" through ")[1] for image in page.overlays()] == [
+        *["lesion 1, prediction filled."] * 3,
+        *["lesion 2, prediction filled."] * 3,
+    ]
+    cells = " ".join(page.text.split())
+    assert "Lesion1head2.217.514.019.74000" in cells.replace(" ", "")
+    assert "reference" not in cells
+    assert NASTY not in (tmp_path / "a_report.html").read_text()
+
+
+def test_page_of_a_scan_without_a_lesion_shows_the_organ_and_a_doubtful_one_its_warning(tmp_path):
+    page = scan_report(tmp_path, lesions=False, warning="The result for a is doubtful (0.83): x; check it before use.")
+    assert "The result for a is doubtful" in page.text and "none found" in page.text
+    assert len(page.overlays()) == 3 and "through pancreas" in page.overlays()[0]["alt"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import SaveImaged
+from monai.transforms import MapTransform, SaveImaged
 
 from dualtask.errors import find_input_error
 from dualtask.evaluation import score_cases
@@ -198,22 +198,23 @@ def test_a_scan_with_permuted_axes_gets_its_mask_in_that_order(orientation, work
 
 
 def test_a_scan_handed_over_as_an_array_gets_the_same_mask(workflow, small_dataset, tmp_path):
-    """What MONAI Deploy's operator does: no reader, no writer, and the metadata beside the array."""
+    """What MONAI Deploy's operator does: no reader, no writer, an array of int16 and the metadata beside it."""
     path = decathlon_datalist(small_dataset)[0]["image"]
     workflow("inference.json", workflow_type="infer", datalist=[path]).run()
     (expected,) = (tmp_path / "out").glob("*_seg.nii.gz")
     scan = nib.load(path)
     meta = {"original_affine": scan.affine, "spatial_shape": scan.shape, "original_channel_dim": "no_channel"}
-    image = MetaTensor(torch.from_numpy(scan.get_fdata(dtype=np.float32)), affine=scan.affine, meta=meta)
+    image = MetaTensor(torch.from_numpy(np.asarray(scan.dataobj).astype(np.int16)), affine=scan.affine, meta=meta)
     parser = workflow("inference.json", "deploy.json", workflow_type="infer", datalist=[]).parser
     preprocessing, inferer, network, postprocessing = (
         parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "network", "postprocessing")
     )
+    assert all(isinstance(chain.transforms[0], MapTransform) for chain in (preprocessing, postprocessing))
     postprocessing.transforms = [step for step in postprocessing.transforms if not isinstance(step, SaveImaged)]
-    image = preprocessing({"image": image})["image"]
+    data = preprocessing({"image": image})
     with torch.no_grad():
-        pred = inferer(image[None], network)[0]
-    mask = postprocessing({"image": image, "pred": pred})["pred"]
+        pred = inferer(data["image"][None], network)[0]
+    mask = postprocessing({**data, "pred": pred})["pred"]
     np.testing.assert_array_equal(mask[0].numpy(), np.asarray(nib.load(expected).dataobj))
 
 

@@ -29,10 +29,17 @@ from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from dualtask.nifti import save_nifti
 from dualtask.scans.reading import read_volume
-from lib.annotator import annotator
+from lib.annotator import ANONYMOUS, annotator
 from lib.bundle import Bundle
 from lib.datastore import StudyFolder
-from lib.dicom_seg import is_segmentation, read_segmentation, structures_of, write_segmentation, written_at
+from lib.dicom_seg import (
+    is_segmentation,
+    is_untouched,
+    read_segmentation,
+    structures_of,
+    write_segmentation,
+    written_at,
+)
 from lib.dicom_server import DicomServer
 
 logger = logging.getLogger(__name__)
@@ -128,6 +135,14 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         self._bring_up_to_date(label_id, label_tag)
         return StudyFolder.get_label_info(self, label_id, label_tag)
 
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        self._bring_up_to_date(label_id, label_tag)
+        StudyFolder.update_label_info(self, label_id, label_tag, info)
+
+    def final_record(self, image_id: str) -> dict[str, Any] | None:
+        record, newest = super().final_record(image_id), self._final_labels().get(image_id)
+        return record if record and newest and record.get("SeriesInstanceUID") == newest.series else None
+
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         self.get_image_uri(image_id)
         info = dict(label_info or {})
@@ -152,7 +167,7 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         for instance in instances:
             if is_segmentation(instance) and (found := self._as_label(instance)) and found.scan in self.list_images():
                 try:
-                    self._keep_label(found, instance)
+                    self._keep_label(found, instance, annotator(found.creator))
                     labelled.append(found.scan)
                 except InputError as error:
                     logger.warning("Not taken as a label: %s", error)
@@ -242,9 +257,10 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         return final
 
     def _as_label(self, segmentation: Dataset) -> _Segmentation | None:
-        """What is needed of a segmentation to find it again; None if it is of other structures or of no series."""
+        """What is needed of a segmentation to find it again; None if it is of other structures or of no series, or a
+        result of the bundle that nobody has corrected."""
         referenced = segmentation.get("ReferencedSeriesSequence")
-        if not referenced or not structures_of(segmentation, self._bundle):
+        if not referenced or not structures_of(segmentation, self._bundle) or is_untouched(segmentation, self._bundle):
             return None
         return _Segmentation(
             scan=str(referenced[0].SeriesInstanceUID),
@@ -260,12 +276,14 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         label = self._final_labels().get(scan) if tag == DefaultLabelTag.FINAL else None
         present = self.label_at_hand(scan, tag)
         if label and not (present and present[1].get("SeriesInstanceUID") == label.series):
-            self._keep_label(label, self._client.retrieve_instance(label.study, label.series, label.instance))
+            segmentation = self._client.retrieve_instance(label.study, label.series, label.instance)
+            # Whoever asks for a label is not the one who drew it.
+            self._keep_label(label, segmentation, label.creator or ANONYMOUS)
 
-    def _keep_label(self, label: _Segmentation, segmentation: Dataset) -> None:
+    def _keep_label(self, label: _Segmentation, segmentation: Dataset, who: str) -> None:
         mask = read_segmentation(segmentation, Path(self.get_image_uri(label.scan)), self._bundle)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"label{_LOCAL}"
             save_nifti(file, mask[0].numpy(), mask.affine.numpy())
-            info = {"SeriesInstanceUID": label.series, "client_id": label.creator}
+            info = {"SeriesInstanceUID": label.series, "annotator": who}
             StudyFolder.save_label(self, label.scan, str(file), DefaultLabelTag.FINAL, info)

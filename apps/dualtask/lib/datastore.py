@@ -20,6 +20,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from lib.annotator import annotator
+from lib.reviews import FIRST_READING, REVIEW, SECOND_READER, SECOND_READING, SENT_BACK, new_review, status_of
 
 _STATE_FOLDER = "dualtask"
 
@@ -54,7 +55,9 @@ class StudyFolder(LocalDatastore):
     others read it. What was removed stays in the list until a watcher of the folder notices, and of two servers on one
     folder the one that saves later strikes what the other saved off the list.
 
-    A label carries ``annotator`` and ``ts`` (seconds since 1970); an automatic one ``model`` instead of ``annotator``.
+    A label carries ``annotator`` and ``ts`` (seconds since 1970); an automatic one ``model`` and no ``annotator``.
+    A final label that was reviewed carries its review, see ``lib.reviews``. When it is handed to a second reader it is
+    kept as the first reading, and what another annotator saves next is kept as the second one as well.
     """
 
     _config_ts: object  # MONAI Label's time of the list; here the identity of its file
@@ -93,21 +96,32 @@ class StudyFolder(LocalDatastore):
         """False under the final tag, which is a person's, and where another label than an automatic one stands."""
         study = self._datastore.objects.get(image_id)
         present = study.labels.get(tag) if study else None
-        return tag != DefaultLabelTag.FINAL and (present is None or "model" in present.info)
+        return tag != DefaultLabelTag.FINAL and (present is None or "annotator" not in present.info)
 
     @_alone
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         self.check_known(image_id)
-        extension = self._to_id(os.path.basename(label_filename))[1]
-        name = self._filename(image_id, extension)
-        info = {**(label_info or {}), "ts": int(time.time()), "name": name}
-        if "model" not in info:
-            info["annotator"] = annotator(info.get("client_id"))
-        path = Path(self._datastore.label_path(label_tag)) / name
-        write_atomically(path, lambda temporary: shutil.copyfile(label_filename, temporary))
-        self._datastore.objects[image_id].labels[label_tag] = DataModel(info=info, ext=extension)
+        info = {**(label_info or {}), "ts": int(time.time())}
+        # 3D Slicer names the model beside the label that a person submits, too.
+        if label_tag == DefaultLabelTag.FINAL or "client_id" in info or "model" not in info:
+            info.setdefault("annotator", annotator(info.get("client_id")))
+        before = self._datastore.label(image_id, label_tag)
+        if label_tag == DefaultLabelTag.FINAL and before and status_of(before.info) == SECOND_READER:
+            if info.get("annotator") == before.info["annotator"]:  # still waits for another
+                info[REVIEW] = before.info[REVIEW]
+            else:
+                self._put_label(image_id, label_filename, SECOND_READING, info)
+        self._put_label(image_id, label_filename, label_tag, info)
         self._update_datastore_file()
         return image_id
+
+    def _put_label(self, image_id: str, file: str, tag: str, info: dict[str, Any]) -> None:
+        """Copy a label to its place and list it; the list is yet to be written."""
+        extension = self._to_id(os.path.basename(file))[1]
+        name = self._filename(image_id, extension)
+        path = Path(self._datastore.label_path(tag)) / name
+        write_atomically(path, lambda temporary: shutil.copyfile(file, temporary))
+        self._datastore.objects[image_id].labels[tag] = DataModel(info={**info, "name": name}, ext=extension)
 
     @_alone
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -126,6 +140,45 @@ class StudyFolder(LocalDatastore):
         self._check_label(label_id, label_tag)
         super().remove_label(label_id, label_tag)
         self.refresh()
+
+    @_alone
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Add to the record of a label; what is added to a final one as its review is checked, and done.
+
+        Raises:
+            InputError: the review says nothing that can be done.
+        """
+        self._check_label(label_id, label_tag)
+        if label_tag == DefaultLabelTag.FINAL and REVIEW in info:
+            label = self._datastore.label(label_id, label_tag)
+            info = {**info, REVIEW: new_review(info[REVIEW], label.info, label_id)}
+            if info[REVIEW]["status"] == SECOND_READER:
+                self._keep_first_reading(label_id, label)
+        super().update_label_info(label_id, label_tag, info)
+
+    def _keep_first_reading(self, image_id: str, label: DataModel) -> None:
+        """Keep a final label as the first reading; what was read before it is no pair with what is read next."""
+        file = LocalDatastore.get_label_uri(self, image_id, DefaultLabelTag.FINAL)
+        self._put_label(image_id, file, FIRST_READING, label.info)
+        earlier = self._datastore.objects[image_id].labels.pop(SECOND_READING, None)
+        if earlier is not None:
+            (Path(self._datastore.label_path(SECOND_READING)) / self._filename(image_id, earlier.ext)).unlink()
+
+    def final_record(self, image_id: str) -> dict[str, Any] | None:
+        """Record of a study's final label, or None: it has none, or none that is known on this machine."""
+        label = self.label_at_hand(image_id, DefaultLabelTag.FINAL)
+        return label[1] if label else None
+
+    @_one_at_a_time
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Scan and final label of each study; labels that a reviewer sent back are left out, so that they teach nobody.
+
+        Args:
+            full_path: False for paths below the folder.
+        """
+        labelled = self._datastore.filter_by_tag(DefaultLabelTag.FINAL).values()
+        pairs = zip(labelled, super().datalist(full_path), strict=True)
+        return [pair for study, pair in pairs if status_of(study.labels[DefaultLabelTag.FINAL].info) != SENT_BACK]
 
     @_alone
     def remove_image(self, image_id: str) -> None:
@@ -177,13 +230,11 @@ class StudyFolder(LocalDatastore):
 
     _reconcile_datastore = _alone(LocalDatastore._reconcile_datastore)
     update_image_info = _alone(LocalDatastore.update_image_info)
-    update_label_info = _alone(LocalDatastore.update_label_info)
     get_image_uri = _one_at_a_time(LocalDatastore.get_image_uri)
     get_label_uri = _one_at_a_time(LocalDatastore.get_label_uri)
     get_labels_by_image_id = _one_at_a_time(LocalDatastore.get_labels_by_image_id)
     get_labeled_images = _one_at_a_time(LocalDatastore.get_labeled_images)
     get_unlabeled_images = _one_at_a_time(LocalDatastore.get_unlabeled_images)
     list_images = _one_at_a_time(LocalDatastore.list_images)
-    datalist = _one_at_a_time(LocalDatastore.datalist)
     status = _one_at_a_time(LocalDatastore.status)
     json = _one_at_a_time(LocalDatastore.json)

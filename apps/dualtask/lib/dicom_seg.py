@@ -7,32 +7,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import highdicom as hd
 import numpy as np
 import pydicom
 from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import SegmentationStorage
 from pydicom.valuerep import DT
-from skimage.color import rgb2lab
 
+from dualtask.dicom_objects import Segment, Software, make_segmentation
 from dualtask.errors import InputError
 from dualtask.scans.dicom_series import series_slices
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import GRID_TOLERANCE
 from lib.bundle import Bundle
-
-_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
-_ABNORMALITY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-
-_MEANINGS = {"pancreas": (_ANATOMY, codes.SCT.Pancreas), "lesion": (_ABNORMALITY, codes.SCT.Lesion)}
-"""Category and type of each structure."""
-
-_COLOURS = {"pancreas": (249, 180, 111), "lesion": (68, 230, 42)}
-"""Red, green, blue; those that OHIF's panel draws proposals in."""
 
 
 def is_segmentation(dataset: Dataset) -> bool:
@@ -43,13 +31,23 @@ def is_segmentation(dataset: Dataset) -> bool:
 def structures_of(segmentation: Dataset, bundle: Bundle) -> dict[int, int]:
     """Segment number -> value in a label map, of the segments whose label is one of the bundle's structures.
 
-    Viewers number segments as they like, OHIF in alphabetical order: the label alone says what a segment is.
+    Viewers number segments as they like, OHIF in alphabetical order: the label alone says what a segment is. It may end
+    with a number, as in "lesion 2", where lesions have segments of their own.
     """
     described = {
-        int(segment.SegmentNumber): str(segment.SegmentLabel).strip().lower()
+        int(segment.SegmentNumber): re.sub(r" \d+$", "", str(segment.SegmentLabel).strip().lower())
         for segment in segmentation.get("SegmentSequence") or []
     }
     return {number: bundle.labels[name] for number, name in described.items() if name in bundle.labels}
+
+
+def is_untouched(segmentation: Dataset, bundle: Bundle) -> bool:
+    """Whether a segmentation is a result of the bundle that nobody has corrected: no label, however it was stored.
+
+    Viewers that export a corrected one put their own name in the place of the maker's.
+    """
+    kinds = {segment.get("SegmentAlgorithmType") for segment in segmentation.get("SegmentSequence") or []}
+    return segmentation.get("Manufacturer") == bundle.name and kinds == {"AUTOMATIC"}
 
 
 def written_at(segmentation: Dataset) -> datetime:
@@ -143,44 +141,5 @@ def write_segmentation(path: Path, series: Path, label: Path, bundle: Bundle, an
     """
     slices = [pydicom.dcmread(slice_, stop_before_pixels=True) for slice_ in series_slices(series)]
     mask = ResampleToMatch(mode="nearest")(read_volume(label), read_volume(series))[0].numpy()
-    algorithm = hd.AlgorithmIdentificationSequence(bundle.name, codes.DCM.ArtificialIntelligence, bundle.version)
-    descriptions = [_description(name, value, algorithm, annotator) for name, value in bundle.labels.items()]
-    segmentation = hd.seg.Segmentation(
-        source_images=slices,
-        pixel_array=mask.transpose(2, 1, 0).round().astype(np.uint8),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=descriptions,
-        series_instance_uid=hd.UID(),
-        series_number=300,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer=bundle.name,
-        manufacturer_model_name=bundle.name,
-        software_versions=bundle.version,
-        device_serial_number="0",
-        content_label="SEGMENTATION",
-        content_creator_name=_person_name(annotator) if annotator else None,
-        series_description=f"{bundle.name}, {'corrected' if annotator else 'automatic'}"[:64],
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
-    segmentation.TimezoneOffsetFromUTC = datetime.now().astimezone().strftime("%z")
-    segmentation.save_as(path)
-
-
-def _person_name(annotator: str) -> str:
-    """One component, which the caret ends (PS3.5, 6.2.1)."""
-    return re.sub(r"[\\^=]", " ", annotator)[:64].strip() + "^"
-
-
-def _description(
-    name: str, value: int, algorithm: hd.AlgorithmIdentificationSequence, annotator: str | None
-) -> hd.seg.SegmentDescription:
-    category, kind = _MEANINGS[name]
-    description = hd.seg.SegmentDescription(
-        value, name, category, kind, "SEMIAUTOMATIC" if annotator else "AUTOMATIC", algorithm
-    )
-    lab = rgb2lab(np.array(_COLOURS[name]) / 255)
-    # PS3.3, C.10.7.1.1: L in [0, 100], a and b in [-128, 127], each as an unsigned 16-bit number.
-    shares = (lab + np.array([0, 128, 128])) / [100, 255, 255]
-    description.RecommendedDisplayCIELabValue = np.rint(shares * 65535).astype(int).tolist()
-    return description
+    segments = [Segment(name, name) for name in bundle.labels]
+    make_segmentation(slices, mask.round(), segments, Software(bundle.name, bundle.version), annotator).save_as(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import SaveImaged, SqueezeDimd
 from monailabel.tasks.infer.bundle import BundleInferTask
@@ -21,6 +22,7 @@ from dualtask.active_learning import bottleneck_embeddings
 from dualtask.errors import InputError, find_input_error
 from dualtask.networks import DualTaskNet, load_weights
 from dualtask.nifti import save_nifti
+from dualtask.refinement import ScanMaps, keeping_maps
 from dualtask.scans.reading import read_volume
 from lib.bundle import Bundle
 from lib.options import PANEL, SegmentationOptions
@@ -97,6 +99,22 @@ class DualTaskInfer(BundleInferTask):
         """The stored result of a scan with the current weights, by default with the panel's default options."""
         return self.results.find(scan, self.versions.digest, options or SegmentationOptions())
 
+    def scan_maps(self, scan: str) -> ScanMaps:
+        """The network's maps of a scan with the panel's default options, for corrections.
+
+        Raises:
+            InputError: the scan cannot be used.
+        """
+        return self._worker.submit(self._scan_maps, scan).result()
+
+    def _scan_maps(self, scan: str) -> ScanMaps:
+        device = name_to_device(device_list())
+        data = {"image": scan, "device": device}
+        data = self.run_pre_transforms(data, self.pre_transforms(data))
+        data = self.run_inferer(data, device=device)
+        data = self.run_post_transforms(data, keeping_maps(super().post_transforms(data)))
+        return ScanMaps.of(read_volume(scan), data)
+
     def _segment_once(self, request: dict[str, Any]) -> Result:
         """Segment a study unless that was done while this request waited for its turn."""
         scan, options = request["image"], SegmentationOptions.of(request)
@@ -124,18 +142,21 @@ class DualTaskInfer(BundleInferTask):
     def _answer(self, result: Result, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         if result.mask is None:
             raise InputError(result.params["error"])
-        return self._written(result.mask, request), result.params
+        return self.written(result.mask, request), result.params
 
-    def _written(self, stored: Path, request: dict[str, Any]) -> str:
-        """The mask as a file in the format that the request asks for, to be removed by whoever answers it."""
+    def written(self, stored: Path, request: dict[str, Any]) -> str:
+        """A mask as a file in the format that a request asks for, to be removed by whoever answers it."""
         extension = request.get("result_extension") or ".nii.gz"
         if extension == ".nii.gz" and not request.get("result_dtype"):
             descriptor, path = tempfile.mkstemp(suffix=extension)
             os.close(descriptor)
             shutil.copyfile(stored, path)
             return path
-        mask = read_volume(stored)[0]
-        return self.writer({**request, self.key_pred: mask.to(torch.uint8)}, extension)[0]
+        return self.written_mask(read_volume(stored)[0].to(torch.uint8), request)
+
+    def written_mask(self, mask: MetaTensor, request: Mapping[str, Any]) -> str:
+        """A mask [X, Y, Z] as a file in the format that a request asks for, to be removed by whoever answers it."""
+        return self.writer({**request, self.key_pred: mask}, request.get("result_extension") or ".nii.gz")[0]
 
     def run_pre_transforms(self, data: dict[str, Any], transforms: Sequence[Callable]) -> dict[str, Any]:
         # MONAI >= 1.6 updates the meta data under every key that starts with "image_", and MONAI Label 0.8.5 puts the
@@ -161,6 +182,8 @@ class DualTaskInfer(BundleInferTask):
     ) -> tuple[str, dict[str, Any]]:
         extension = extension or data.get("result_extension") or ".nii.gz"
         facts: dict[str, Any] = {name: data[name] for name in _FACTS if name in data}
+        if "measurements" in data:  # not where a stored mask is written in another format
+            facts["measurements"] = data["measurements"].as_dict()
         if extension not in (".nii", ".nii.gz"):
             path, params = super().writer(data, extension, dtype)
             return path, {**params, **facts}

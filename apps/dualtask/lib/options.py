@@ -1,4 +1,4 @@
-"""How a scan is segmented, as the viewers' panel offers it."""
+"""How a scan is segmented and how a training is run, as the viewers' panels offer it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,21 @@ from dualtask.transforms import LabelMapd
 _FUSION = {"default": None, "both": "mean", "classification": "classification", "regression": "regression"}
 """Head in the panel -> fusion of the cascade, where None is what the bundle chose for its network."""
 
-PANEL: dict[str, Any] = {"threshold": 0.5, "flip_averaging": True, "refine": True, "head": list(_FUSION)}
+_PROPOSAL, _FINAL_LABEL = _SHOWN = ("proposal", "final label")
+
+PANEL: dict[str, Any] = {
+    "threshold": 0.5,
+    "flip_averaging": True,
+    "refine": True,
+    "head": list(_FUSION),
+    "show": list(_SHOWN),
+}
 """Options with their defaults in MONAI Label's form, where the first entry of a list is the default."""
+
+TRAIN, GO_BACK = "train", "go back to the previous version"
+
+TRAINING_PANEL: dict[str, Any] = {"pretrained": True, "max_epochs": 50, "action": [TRAIN, GO_BACK]}
+"""The same for a training."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,7 @@ class SegmentationOptions:
         Raises:
             InputError: a value that cannot be used.
         """
-        given = {name: request.get(name, default) for name, default in PANEL.items()}
-        given = {name: value[0] if isinstance(value, list) and value else value for name, value in given.items()}
+        given = _chosen(PANEL, request)
         try:
             threshold = float(given["threshold"])
         except (TypeError, ValueError):
@@ -72,3 +84,52 @@ class SegmentationOptions:
             LabelMapd(transform.keys, self.threshold) if isinstance(transform, LabelMapd) else transform
             for transform in transforms
         ]
+
+
+def shows_final_label(request: Mapping[str, Any]) -> bool:
+    """Whether a request is for the final label of its study, as a reviewer asks, and not for a proposal.
+
+    Raises:
+        InputError: it is for something else.
+    """
+    shown = _chosen(PANEL, request)["show"]
+    if shown not in _SHOWN:
+        raise InputError(f"There is nothing called {shown!r} to show: choose one of {', '.join(_SHOWN)}.")
+    return shown == _FINAL_LABEL
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of one request to train.
+
+    Attributes:
+        pretrained: start from the current weights; without it from random ones.
+        max_epochs: length of the training, at least 1.
+        action: ``TRAIN`` or ``GO_BACK``.
+    """
+
+    pretrained: bool = True
+    max_epochs: int = 50
+    action: str = TRAIN
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> TrainingOptions:
+        """Read the options of a request, spelt as those of :meth:`SegmentationOptions.of`.
+
+        Raises:
+            InputError: a value that cannot be used.
+        """
+        given = _chosen(TRAINING_PANEL, request)
+        epochs = str(given["max_epochs"])
+        if not (epochs.isdecimal() and int(epochs) > 0):
+            raise InputError(f"A training of {epochs!r} epochs cannot be run: choose a whole number from 1, 50 say.")
+        if given["action"] not in TRAINING_PANEL["action"]:
+            known = ", ".join(TRAINING_PANEL["action"])
+            raise InputError(f"There is no action {given['action']!r}: choose one of {known}.")
+        return cls(strtobool(given["pretrained"]), int(epochs), given["action"])
+
+
+def _chosen(panel: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Value of each option of a panel; a client that chose nothing sends none, or the whole list back."""
+    given = {name: request.get(name, default) for name, default in panel.items()}
+    return {name: value[0] if isinstance(value, list) and value else value for name, value in given.items()}

@@ -9,7 +9,8 @@ from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC
 from monailabel.interfaces.utils.app import app_instance
 
-from lib.proposals import COLUMNS
+from lib.answers import errors_as_answers
+from lib.table import COLUMNS
 
 _REVIEWER = [Depends(RBAC([settings.MONAI_LABEL_AUTH_ROLE_REVIEWER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN]))]
 
@@ -18,13 +19,19 @@ _templates = Environment(loader=PackageLoader("lib", "templates"), autoescape=se
 router = APIRouter(prefix="/proposals", tags=["Proposals"], dependencies=_REVIEWER)
 
 
-@router.get("/", response_class=HTMLResponse, summary="Agreement of proposals and final labels")
+@router.get(
+    "/",
+    response_class=HTMLResponse,
+    summary="Proposals, reviews and second readers of the final labels",
+)
 def page() -> str:
     """The table as a page."""
-    return _templates.get_template("proposals.html.jinja").render(columns=COLUMNS, rows=app_instance().proposals.rows())
+    with errors_as_answers():
+        return _templates.get_template("proposals.html.jinja").render(columns=COLUMNS, rows=app_instance().table.rows())
 
 
 @router.get("/table.csv", response_class=PlainTextResponse, summary="The same as CSV")
 def table() -> PlainTextResponse:
     """The table as a file."""
-    return PlainTextResponse(app_instance().proposals.table(), media_type="text/csv")
+    with errors_as_answers():
+        return PlainTextResponse(app_instance().table.csv(), media_type="text/csv")

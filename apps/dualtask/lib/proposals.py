@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import shutil
 import time
@@ -12,14 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monai.metrics import compute_dice
-from monai.transforms import ResampleToMatch
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from dualtask.files import write_atomically
-from dualtask.scans.reading import read_volume
-from dualtask.structures import STRUCTURES, structure_masks
+from dualtask.structures import STRUCTURES
 from lib.datastore import StudyFolder
+from lib.readings import dice, masks_on_one_grid
 
 COLUMNS = ("study", "annotator", "version", "proposed", "labelled", "minutes", *(f"dice_{name}" for name in STRUCTURES))
 
@@ -51,14 +47,6 @@ class Proposals:
         rows = [_row(record) for record in records if "scored" in record]
         return sorted(rows, key=lambda row: row["study"])
 
-    def table(self) -> str:
-        """The rows as CSV."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows())
-        return text.getvalue()
-
     def _scored(self, path: Path) -> dict[str, Any]:
         """The record, compared with the final label as it is now."""
         record = json.loads(path.read_text())
@@ -84,10 +72,8 @@ class Proposals:
 
 def _dice(proposal: Path, final: Path) -> dict[str, float]:
     """Dice of each structure; 1 where both are without it."""
-    proposed, label = read_volume(proposal), read_volume(final)
-    label = ResampleToMatch(mode="nearest")(label, proposed)
-    dice = compute_dice(structure_masks(proposed)[None], structure_masks(label)[None], ignore_empty=False)
-    return dict(zip(STRUCTURES, dice[0].tolist(), strict=True))
+    proposed, label, _ = masks_on_one_grid(proposal, final)
+    return dict(zip(STRUCTURES, dice(proposed, label), strict=True))
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

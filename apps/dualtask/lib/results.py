@@ -79,11 +79,15 @@ class ResultStore:
         return Result(mask, result.params, result.embedding)
 
     def _record(self, scan: str, weights: str, options: SegmentationOptions) -> Path:
-        # A DICOM series is a folder, which changes when slices are added.
-        file = Path(scan)
-        state = file.stat()
-        identity = _digest(str(file.resolve()), state.st_mtime_ns, state.st_size)
-        return self.folder / identity / f"{weights}-{_digest(*astuple(options))}.json"
+        return self.folder / scan_identity(scan) / f"{weights}-{_digest(*astuple(options))}.json"
+
+
+def scan_identity(scan: str) -> str:
+    """Names the content of a scan by its path, time and size; a DICOM series is a folder, which changes when slices
+    are added."""
+    file = Path(scan)
+    state = file.stat()
+    return _digest(str(file.resolve()), state.st_mtime_ns, state.st_size)
 
 
 def _digest(*parts: object) -> str:

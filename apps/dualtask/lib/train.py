@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,13 +26,12 @@ from dualtask.structures import STRUCTURES
 from lib.bundle import Bundle
 from lib.cases import Case, divide, replayed, stamp, unlabelled
 from lib.datastore import StudyFolder
+from lib.options import GO_BACK, TRAINING_PANEL, TrainingOptions
 from lib.progress import TrainingProgress
 from lib.server import is_server
 from lib.versions import WeightVersions
 
 logger = logging.getLogger(__name__)
-
-_TRAIN, _GO_BACK = ACTIONS = ("train", "go back to the previous version")
 
 _LOW_PRIORITY = 10
 """Niceness of the process, so that the server on the same machine answers first."""
@@ -56,7 +56,7 @@ class DualTaskTrain(BundleTrainTask):
         self.progress = TrainingProgress(self.folder)
 
     def config(self) -> dict[str, Any]:
-        return {"device": device_list(), "pretrained": True, "max_epochs": 50, "action": list(ACTIONS)}
+        return {"device": device_list(), **TRAINING_PANEL}
 
     def info(self) -> dict[str, Any]:
         return {**super().info(), "version": self.versions.name}
@@ -75,17 +75,15 @@ class DualTaskTrain(BundleTrainTask):
             ``version`` that is served now.
 
         Raises:
-            InputError: no study has a final label, a label cannot be used, a training is running, or there is no
-                version to go back to.
+            InputError: an option or a label cannot be used, no study has a final label, a training is running, or
+                there is no version to go back to.
         """
         print_input_errors_as_one_sentence()
         # MONAI Label 0.8.5 shows config() in the viewers but does not apply it to a request that says less.
-        request = {**self.config(), **request}
-        request = {key: value[0] if isinstance(value, list) and value else value for key, value in request.items()}
-        if request["action"] not in ACTIONS:
-            raise InputError(f"There is no action {request['action']!r}: choose one of {', '.join(ACTIONS)}.")
+        options = TrainingOptions.of({**self.config(), **request})
+        request = {**request, **asdict(options), "device": name_to_device(request.get("device"))}
         with self._alone():
-            if request["action"] == _GO_BACK:
+            if options.action == GO_BACK:
                 self.versions.go_back()
             else:
                 self._train_and_judge(request, datastore)
@@ -125,9 +123,8 @@ class DualTaskTrain(BundleTrainTask):
             plain = {"tracking": "", "multi_gpu": False, "gpus": "all"}
             super().__call__({**request, **plain, "teaching": [*teachers, *others], "judging": judges}, datastore)
             self.progress.write("judging", **facts)
-            device = name_to_device(request["device"])
-            before = self._dice(self.versions.path, judges, device)
-            after = self._dice(self._candidate, judges, device)
+            before = self._dice(self.versions.path, judges, request["device"])
+            after = self._dice(self._candidate, judges, request["device"])
             if fmean(after.values()) >= fmean(before.values()):
                 stamps = [stamp(case) for case in teachers]
                 self.versions.publish(self._candidate, {"dice": after, "dice_before": before, "taught": stamps})

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import MapTransform
 from monai.utils import ImageMetaKey, convert_to_tensor
 
 from dualtask.doubt.indicators import scan_indicators
@@ -19,7 +19,7 @@ from dualtask.inferers.evidence import Evidence
 logger = logging.getLogger(__name__)
 
 
-class DoubtResult(Transform):
+class DoubtResult(MapTransform):
     """Adds ``indicators`` {name: value or None} and ``doubt`` {"score": [0, 1], "warning": sentence or None}.
 
     The sentence is logged as a warning as well, so that no failure that can be told goes by in silence.
@@ -31,13 +31,14 @@ class DoubtResult(Transform):
     """
 
     def __init__(self, model: DoubtModel | None, pred_key: str = "pred", image_key: str = "image") -> None:
+        # MONAI Deploy asks the first step of a chain whether it takes dictionaries: a MapTransform says so.
+        super().__init__(pred_key)
         self.model = model
-        self.pred_key = pred_key
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
-        maps, image = result[self.pred_key], result[self.image_key]
+        maps, image = result[self.keys[0]], result[self.image_key]
         evidence = Evidence.of(maps)
         voxel_mm3 = math.prod(image.pixdim.tolist())
         # A scan that came as an array, and not through the bundle's reader, is known everywhere.

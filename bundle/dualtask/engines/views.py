@@ -51,7 +51,7 @@ class PrepareViews:
         image, known = to_device("image"), to_device("known")
         teacher = None
         if self.teacher is not None:
-            with torch.no_grad(), autocast(device):
+            with torch.no_grad(), autocast(device, image.shape[-1]):
                 heads = self.teacher.heads(self.views[0](image) * known)
             teacher = heads.in_float32()
         views = torch.cat([view(image) * known for view in self.views])

@@ -1,4 +1,4 @@
-"""Ignite handlers of the training workflow, and the table of scans that inference writes."""
+"""Ignite handlers of the training workflow, and the tables that inference writes."""
 
 from dualtask.handlers.checkpoints import BestCheckpoint, LastCheckpoint
 from dualtask.handlers.diagnostics import DIAGNOSTICS, HeadDiagnostics
@@ -7,6 +7,7 @@ from dualtask.handlers.epoch_means import EpochMeans
 from dualtask.handlers.epoch_seed import EpochSeed
 from dualtask.handlers.gradient_clipping import GradientClipping
 from dualtask.handlers.history import TrainingHistory
+from dualtask.handlers.measurement_files import MeasurementFiles
 from dualtask.handlers.scan_table import ScanTable
 from dualtask.handlers.together import Together
 from dualtask.handlers.tracking import ExperimentTracking
@@ -22,6 +23,7 @@ __all__ = [
     "GradientClipping",
     "HeadDiagnostics",
     "LastCheckpoint",
+    "MeasurementFiles",
     "ScanTable",
     "Together",
     "TrainingHistory",

@@ -18,7 +18,9 @@ class ScanTable:
     """Writes ``scans.csv``: one row for each scan.
 
     Its columns are ``case``, ``doubt`` in [0, 1] that the result is wrong (empty without a model of it),
-    ``uncertainty_<structure>`` in [0, 1], and the indicators of ``dualtask.doubt``, empty where they are not defined.
+    ``uncertainty_<structure>`` in [0, 1], and the indicators of ``dualtask.doubt``, empty where they are not defined;
+    what was measured of the organ and of all lesions together (``pancreas_ml``, ``lesions``, ``lesions_ml``) and the
+    longest axial diameter of any (``lesion_mm``, empty without one); the ``warning`` of a doubtful result.
 
     The file is replaced after each scan, so that an interrupted run leaves the rows of the scans that it finished.
 
@@ -42,9 +44,20 @@ class ScanTable:
 
 def scan_values(scan: Mapping[str, Any]) -> dict[str, str]:
     """Column of :class:`ScanTable`, apart from the case -> its text for a scan after the postprocessing."""
+    measured = scan["measurements"]
     values = {
         "doubt": scan["doubt"]["score"] if "doubt" in scan else None,
         **{f"uncertainty_{name}": scan["scan_uncertainty"][name] for name in STRUCTURES},
         **scan["indicators"],
+        "pancreas_ml": measured.pancreas_ml,
+        "lesions": len(measured.lesions),
+        "lesions_ml": sum(lesion.volume_ml for lesion in measured.lesions),
+        "lesion_mm": max((lesion.axial_diameter_mm for lesion in measured.lesions), default=None),
     }
-    return {name: "" if value is None else f"{value:.6f}" for name, value in values.items()}
+    warning = scan["doubt"]["warning"] if "doubt" in scan else None
+    return {name: _written(value) for name, value in values.items()} | {"warning": warning or ""}
+
+
+def _written(value: float | None) -> str:
+    """A figure of the table; counts are whole."""
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6f}"

@@ -17,7 +17,7 @@ class HeadsInferer(Inferer):
     """Forward pass of training in bf16 where the processor has it; the network is ``dualtask.networks.AllHeads``."""
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Heads:
-        with autocast(inputs.device):
+        with autocast(inputs.device, inputs.shape[-1]):
             return network(inputs)
 
 
@@ -46,7 +46,7 @@ def embedded_outputs(
     embeddings = []
     for flip in ((), *flips):
         axes = [axis + 2 for axis in flip]
-        with autocast(image.device):
+        with autocast(image.device, image.shape[-1]):
             heads = network.heads(image.flip(axes))
         outputs = torch.cat([heads.logits.float(), heads.distance.float().clamp(-1, 1)], dim=1)
         total = total + outputs.flip(axes)

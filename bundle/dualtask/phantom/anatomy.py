@@ -39,6 +39,7 @@ class Patient:
         half_width_mm: half the field of view's width that holds the body.
         back_mm: y of the hindmost skin.
         top_mm, bottom_mm: range along z that an abdominal scan covers.
+        lesion_share: where the lesion lies, as the share of the pancreas's centre line from the head's end; or None.
     """
 
     structures: Sequence[Structure]
@@ -49,6 +50,7 @@ class Patient:
     back_mm: float
     top_mm: float
     bottom_mm: float
+    lesion_share: float | None = None
 
 
 def build_patient(site: Site, rng: np.random.Generator) -> Patient:
@@ -84,4 +86,4 @@ def build_patient(site: Site, rng: np.random.Generator) -> Patient:
     back = float(skin.axes[1][inside.any(axis=(0, 2))].max())
     top = float(scale[2] * (dome.right + rng.uniform(-8, 10)))
     bottom = float(scale[2] * rng.uniform(-118, -72))
-    return Patient(draft.parts, textures, phase, organ.lesion_text, half_width, back, top, bottom)
+    return Patient(draft.parts, textures, phase, organ.lesion_text, half_width, back, top, bottom, organ.lesion_share)

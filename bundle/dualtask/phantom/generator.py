@@ -24,6 +24,7 @@ class Case:
         affine: [4, 4] float64, voxel indices to mm, RAS+.
         phase: contrast phase.
         lesion: description of the lesion, or None.
+        lesion_share: where the lesion lies, as the share of the pancreas's centre line from the head's end; or None.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     affine: np.ndarray
     phase: str
     lesion: str | None
+    lesion_share: float | None = None
 
 
 def generate_case(site: Site, seed: int, case: int, matrix: int | None = None) -> Case:
@@ -61,4 +63,5 @@ def generate_case(site: Site, seed: int, case: int, matrix: int | None = None) -
     image, label = (
         np.ascontiguousarray(nib.orientations.apply_orientation(volume, turn)) for volume in (scan.image, scan.label)
     )
-    return Case(f"{site.name}_{case:03d}", site, image, label, stored, patient.phase, patient.lesion)
+    name = f"{site.name}_{case:03d}"
+    return Case(name, site, image, label, stored, patient.phase, patient.lesion, patient.lesion_share)

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from monai.transforms import Orientation
-from nibabel.affines import voxel_sizes
+from nibabel.affines import apply_affine, voxel_sizes
 
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.pictures import Picture, embed
@@ -64,15 +64,45 @@ def draw_overlays(
     Returns:
         one picture for each of ``VIEWS``, a square of 200 mm, to scale.
     """
+    target, point = _point_of_interest(
+        reference[0].numpy(), prediction[0].numpy(), voxel_sizes(scan.affine.numpy()), structure
+    )
+    return draw_views(name, scan, prediction, target, point, reference)
+
+
+def draw_views(
+    name: str,
+    scan: MetaTensor,
+    prediction: MetaTensor,
+    target: str,
+    point: np.ndarray,
+    reference: MetaTensor | None = None,
+) -> list[Picture]:
+    """Draw three slices through a voxel.
+
+    Args:
+        name: of the case.
+        scan: HU, [1, X, Y, Z], in any orientation, with affine voxel -> mm (RAS+).
+        prediction: label map on the same grid.
+        target: what lies at the voxel, in words.
+        point: indices [3] of the voxel.
+        reference: label map on the same grid, to be outlined.
+
+    Returns:
+        one picture for each of ``VIEWS``, a square of 200 mm, to scale.
+    """
     to_ras = Orientation(axcodes="RAS", labels=None)
-    scan, reference, prediction = (to_ras(volume) for volume in (scan, reference, prediction))
-    spacing = voxel_sizes(scan.affine.numpy())
-    hu, truth, found = (volume[0].numpy() for volume in (scan, reference, prediction))
-    target, point = _point_of_interest(truth, found, spacing, structure)
+    place = apply_affine(scan.affine.numpy(), point)
+    scan, prediction = to_ras(scan), to_ras(prediction)
+    outlined = None if reference is None else to_ras(reference)[0].numpy()
+    affine = scan.affine.numpy()
+    point = apply_affine(np.linalg.inv(affine), place).round().astype(int)
+    spacing, hu, found = voxel_sizes(affine), scan[0].numpy(), prediction[0].numpy()
+    outline = ", reference outlined" if reference is not None else ""
     return [
         embed(
-            _draw(view, hu, truth, found, point, spacing),
-            alt=f"{view.name.capitalize()} slice of {name} through {target}, prediction filled, reference outlined.",
+            _draw(view, hu, outlined, found, point, spacing),
+            alt=f"{view.name.capitalize()} slice of {name} through {target}, prediction filled{outline}.",
             caption=f"{view.name.capitalize()}, through {target}",
         )
         for view in VIEWS
@@ -86,22 +116,27 @@ def _point_of_interest(
     lesion = (("the reference lesion", truth == 2), ("the predicted lesion", found == 2))
     pancreas = (("the reference pancreas", truth >= 1), ("the predicted pancreas", found >= 1))
     for target, mask in (*lesion, *pancreas) if structure == "lesion" else pancreas:
-        voxels = np.argwhere(mask)
-        if len(voxels):
-            # The centroid of a bent organ may lie outside it.
-            distances = np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1)
-            return target, voxels[distances.argmin()]
+        if mask.any():
+            return target, central_voxel(mask, spacing)
     return "the middle of the scan", np.array(truth.shape) // 2
 
 
+def central_voxel(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Indices [3] of the voxel of a mask [X, Y, Z] that is next to its centroid, which of a bent organ lies outside."""
+    voxels = np.argwhere(mask)
+    distances = np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1)
+    return voxels[distances.argmin()]
+
+
 def _draw(
-    view: View, hu: np.ndarray, truth: np.ndarray, found: np.ndarray, point: np.ndarray, spacing: np.ndarray
+    view: View, hu: np.ndarray, truth: np.ndarray | None, found: np.ndarray, point: np.ndarray, spacing: np.ndarray
 ) -> Figure:
     figure = Figure(figsize=(_SIDE_INCHES, _SIDE_INCHES), dpi=_DPI, facecolor="black")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     # Rows go up the page and columns along it, so the slices are [vertical, horizontal].
-    hu, truth, found = (np.take(volume, point[view.across], axis=view.across).T for volume in (hu, truth, found))
+    hu, found = (np.take(volume, point[view.across], axis=view.across).T for volume in (hu, found))
+    truth = None if truth is None else np.take(truth, point[view.across], axis=view.across).T
     step = spacing[[view.horizontal, view.vertical]]
     columns, rows = (np.arange(-1, side + 1) * mm for side, mm in zip(hu.T.shape, step, strict=True))
     edges = (-step[0] / 2, columns[-1] - step[0] / 2, -step[1] / 2, rows[-1] - step[1] / 2)
@@ -111,7 +146,7 @@ def _draw(
     fill[found == 1] = to_rgba(STRUCTURE_COLOURS["pancreas"], _FILL_OPACITY)
     fill[found == 2] = to_rgba(STRUCTURE_COLOURS["lesion"], _FILL_OPACITY)
     axes.imshow(fill, origin="lower", extent=edges, interpolation="nearest")
-    for structure, mask in (("pancreas", truth >= 1), ("lesion", truth == 2)):
+    for structure, mask in () if truth is None else (("pancreas", truth >= 1), ("lesion", truth == 2)):
         if mask.any():
             # Padded, so that outlines close where a structure meets the edge of the scan.
             outline = axes.contour(

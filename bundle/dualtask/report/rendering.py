@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dualtask.files import write_atomically
+from dualtask.notice import NOTICE
 
 
 def render_page(output_path: str | os.PathLike[str], template: Path, **values: Any) -> None:
@@ -26,7 +27,7 @@ def render_page(output_path: str | os.PathLike[str], template: Path, **values: A
     loader = FileSystemLoader([template.parent, Path(__file__).parent])
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined)
     environment.filters |= {"number": number, "percent": _percent}
-    html = environment.get_template(template.name).render(**values)
+    html = environment.get_template(template.name).render(notice=NOTICE, **values)
     write_atomically(output_path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import torch
+from monai.config import PathLike
 from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader
+from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage, MapTransform
+from monai.utils import ensure_tuple
 
 from dualtask.scans.damage import refusing_damage
 from dualtask.scans.dicom_series import SeriesReader
@@ -23,7 +27,23 @@ def _reader(path: Path) -> ImageReader:
         return SeriesReader()
     if path.name.lower().endswith(NRRD):
         return NrrdReader()
-    return NibabelReader(squeeze_non_spatial_dims=True)
+    return _NiftiReader(squeeze_non_spatial_dims=True)
+
+
+class _NiftiReader(NibabelReader):
+    """MONAI's reader, for compressed files that are unpacked once and to their end, where their checksum is.
+
+    nibabel stops at the last voxel and never compares the checksum, and unpacks piece by piece.
+    """
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> nib.Nifti1Image:
+        self.filenames = ensure_tuple(data)
+        path = Path(self.filenames[0])
+        if path.suffix.lower() != ".gz":
+            return super().read(path, **kwargs)
+        content = gzip.decompress(path.read_bytes())
+        kind = nib.Nifti2Image if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Image
+        return correct_nifti_header_if_necessary(kind.from_bytes(content))
 
 
 def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
@@ -42,25 +62,12 @@ def read_volume(path: str | os.PathLike[str]) -> MetaTensor:
     # A trailing slash would leave results without a name.
     path = Path(os.path.abspath(path))
     with refusing_damage(path, "cannot be read to its end, it is damaged"):
-        if path.is_file() and path.suffix.lower() == ".gz":
-            _check_sum(path)
         # A reader given with the call is the only one: a reader of the constructor falls back on others, which may
         # take a damaged file.
         volume = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=_reader(path))
     # MONAI's readers state the shape of the file, which may have further axes or another order.
     volume.meta["spatial_shape"] = tuple(volume.shape[1:])
     return volume
-
-
-def _check_sum(path: Path) -> None:
-    """Unpack a gzip file to its end, where its checksum is; nibabel stops at the last voxel and never compares it.
-
-    Raises:
-        OSError, EOFError, zlib.error: the file is damaged.
-    """
-    with gzip.open(path) as file:
-        while file.read(1 << 20):
-            pass
 
 
 class LoadScand(MapTransform):

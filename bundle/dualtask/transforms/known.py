@@ -23,22 +23,28 @@ class KnownVoxels(Transform):
 
     Args:
         image_key: key of the image [1, X, Y, Z] in HU, in stored form.
+        hu_key: key under which the image is kept as it is for measurements, NaN where it is not known; None does not.
 
     Raises:
         InputError: the value is no finite number.
     """
 
-    def __init__(self, image_key: str) -> None:
+    def __init__(self, image_key: str, hu_key: str | None = None) -> None:
         self.image_key = image_key
+        self.hu_key = hu_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         image: MetaTensor = result[self.image_key]
         unknown = result.pop("unknown", None)
-        known = torch.ones_like(image) if unknown is None else (image != check_unknown(unknown, "the case")).to(image)
+        known = torch.ones_like(image, dtype=torch.bool)
         if unknown is not None:
-            result[self.image_key] = torch.where(known > 0, image, AIR_HU)
-        result["known"] = known
+            known = image != check_unknown(unknown, "the case")
+            result[self.image_key] = torch.where(known, image, AIR_HU)
+        if self.hu_key is not None:
+            result[self.hu_key] = image.clone() if unknown is None else torch.where(known, image, torch.nan)
+        # A scan that comes as an array may be of whole numbers; shares of voxels are none.
+        result["known"] = known.to(torch.float32)
         return result
 
 

@@ -74,6 +74,40 @@ class Viewer:
         self.page.get_by_text("Running Segmentation - Successful").first.wait_for()
         return found.value
 
+    def figures(self) -> dict[str, str]:
+        """Name -> figures of the organ and of each lesion, beside the result."""
+        self.page.locator(".figures tr").first.wait_for()
+        rows = [row.locator("td").all_inner_texts() for row in self.page.locator(".figures tr").all()]
+        return {name: figures for name, figures in rows}
+
+    def open_points(self, label: str) -> None:
+        """Open the tab of clicks and choose what is clicked on."""
+        self.page.locator("label.tab-label", has_text="Point Prompts").click()
+        self.page.locator("tr.clickable-row", has_text=label).click()
+
+    def click_on_scan(self, across: float, down: float) -> None:
+        """Click on the current axial slice, at shares of its width and height."""
+        box = self.by_name("viewport-pane").bounding_box()
+        self.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+    def run_points(self) -> Response:
+        with self.page.expect_response(lambda answer: "/infer/clicks" in answer.url) as found:
+            self.page.click('button[title="Run PointPrompts"]')
+        self.page.get_by_text("Point Prompts - Successful").first.wait_for()
+        return found.value
+
+    def segment_at(self, voxel: list[int]) -> str | None:
+        """Name of the segment that is shown in a voxel [i, j, k] of the scan."""
+        return self.page.evaluate(
+            """([i, j, k]) => {
+              const { segmentationService } = window.services;
+              const { segments } = segmentationService.getSegmentation('1');
+              const value = segmentationService.getLabelmapVolume('1').voxelManager.getAtIJK(i, j, k);
+              return Object.values(segments).find(({ segmentIndex }) => segmentIndex === value)?.label ?? null;
+            }""",
+            voxel,
+        )
+
     def segments(self) -> dict[str, str]:
         """Name -> colour of the segments that are listed."""
         self.by_name(SEGMENTS).click()
@@ -106,6 +140,17 @@ class Viewer:
         self.page.mouse.move(x + 8, y, steps=3)
         self.page.mouse.up()
 
+    def undo(self) -> dict[str, int]:
+        """Take the last step back; what is drawn then."""
+        self.page.get_by_role("button", name="Undo").click()
+        return self.drawn()
+
+    def redo(self) -> dict[str, int]:
+        """Take the step again, by the keyboard; what is drawn then."""
+        self.by_name("viewport-pane").hover()
+        self.page.keyboard.press("Control+y")
+        return self.drawn()
+
     def export(self, name: str) -> Response:
         menu = self.page.locator("button[role=combobox]", has_text="Segmentations")
         menu.locator("xpath=preceding::button[@aria-haspopup='menu'][1]").click()
@@ -117,15 +162,44 @@ class Viewer:
         self.page.get_by_text("Segmentation saved").first.wait_for()
         return stored.value
 
-    def open_active_learning(self) -> None:
-        self.page.locator("label.tab-label", has_text="Active Learning").click()
+    def open_tab(self, name: str) -> None:
+        self.page.locator("label.tab-label", has_text=name).click()
 
-    def next_sample(self) -> str:
+    def open_address_of(self, study: str) -> None:
+        """Open a study as a link to it does."""
+        self.page.goto(f"{self.server}/ohif/monai-label?StudyInstanceUIDs={study}")
+
+    def review(self) -> str:
+        """What the panel says of the final label."""
+        return self.page.inner_text(".reviewTab [role=status]")
+
+    def show_label(self) -> None:
+        with self.page.expect_response(lambda answer: "output=json" in answer.url):
+            self.page.get_by_role("button", name="Show label").click()
+
+    def decide(self, decision: str, sentence: str = "") -> Response:
+        """Click one of the decisions of a reviewer; the answer to it, once the panel has told the outcome."""
+        self.page.get_by_label("What to correct").fill(sentence)
+        with self.page.expect_response(lambda answer: answer.request.method == "PUT") as decided:
+            self.page.get_by_role("button", name=decision).click()
+        if decided.value.ok:
+            self.page.wait_for_function(
+                "!document.querySelector('.reviewTab [role=status]').innerText.includes('Waits')"
+            )
+        return decided.value
+
+    def next_to_review(self) -> str:
+        """Go to the next label that waits, and return the UID of its study."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name="Next to review").click()
+        return self.page.url.rpartition("=")[2]
+
+    def next_sample(self, picture: str = "next sample") -> str:
         """Ask for the next sample, go there, and return the UID of its study."""
         self.page.get_by_role("button", name="Next Sample").click()
         study = self.page.locator(".nextSampleForm td", has_text="Study Instance UID").locator("xpath=following::td[1]")
         uid = study.inner_text()
-        self.show("next sample")
+        self.show(picture)
         with self.page.expect_navigation():
             self.page.locator(".nextSampleForm button").click()
         return uid

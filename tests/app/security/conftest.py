@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import torch
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
-from monailabel.config import settings as server
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.utils import app as instances
 from monailabel.utils.async_tasks.task import AsyncTask
 from openid_provider import new_key, running_provider
 from small_server import STUDY, UPLOAD_LIMIT_MB, SmallApp, client_of, new_server, scan_bytes
 from starlette.testclient import TestClient
+from tls_server import running_tls_server, write_certificate
 
 from lib.security import close
 from lib.security.settings import SecuritySettings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def key() -> rsa.RSAPrivateKey:
     """That the identity provider signs with."""
     return new_key()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def realm(key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an identity provider's realm."""
     with running_provider(key, tmp_path_factory.mktemp("provider")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate of this machine, and its key."""
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def server(
+    copied_repository: Path, synthetic_dataset: Path, realm, certificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[requests.Session]:
+    """A session with a server that speaks TLS and asks for tokens; its ``url`` is where it listens."""
+    folder = tmp_path_factory.mktemp("closed")
+    studies = shutil.copytree(synthetic_dataset / "imagesTr", folder / "studies")
+    with running_tls_server(copied_repository, studies, folder, realm, certificate) as session:
+        yield session
 
 
 @pytest.fixture
@@ -57,10 +77,10 @@ def app_folder(tmp_path: Path) -> Path:
 def instance(studies: Path, app_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MONAILabelApp:
     """The app that both servers serve; its tasks start no process."""
     monkeypatch.setattr(AsyncTask, "run", lambda method, **options: ({"status": "SUBMITTED"}, None))
-    monkeypatch.setattr(server, "MONAI_LABEL_APP_DIR", str(app_folder))
-    monkeypatch.setattr(server, "MONAI_LABEL_STUDIES", str(studies))
-    monkeypatch.setattr(server, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
-    monkeypatch.setattr(server, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "server" / "sessions"))
+    monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", str(app_folder))
+    monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", str(studies))
+    monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "server" / "sessions"))
     app = SmallApp(str(app_folder), str(studies), {"server_mode": "true"})
     monkeypatch.setattr(instances, "apps", {f"{app_folder}{studies}": app})
     return app

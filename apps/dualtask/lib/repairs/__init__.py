@@ -7,8 +7,8 @@ from lib.repairs import (
     dicom_proxy,
     doubtful_results,
     event_loop,
+    refused_tasks,
     segmentation_objects,
-    unknown_tasks,
     viewer,
 )
 
@@ -21,5 +21,5 @@ def apply_repairs(bundle: Bundle) -> None:
     event_loop.apply()
     segmentation_objects.apply(bundle)
     doubtful_results.apply()  # around what the one before it exchanged
-    unknown_tasks.apply()
+    refused_tasks.apply()
     viewer.apply()

@@ -5,8 +5,9 @@ leaves out the panel for both, and the panel's export dies in silence because no
 exported lies upside down: one part of OHIF sorts the slices upwards, the other downwards. Its server field says port
 8000 whatever the port is. It says "Failed" where the server says why, "Successful" where the server doubts the result,
 shows the progress in white on white, offers to stop a training that has ended, and opens a study "undefined" when all
-are labelled. It asks Google for fonts. And files in folders of its own, icons among them, are answered with its start
-page.
+are labelled. It shows a mask without its volume or diameters, knows no review, and what was drawn cannot be undone. It
+takes the answer to clicks for the labels that were clicked alone, in the order of the clicks, and gives "background" a
+segment. It asks Google for fonts. And files in folders of its own, icons among them, are answered with its start page.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from monailabel.endpoints import ohif
 from monailabel.utils.others.generic import get_mime_type
 
 _FOLDER = Path(ohif.__file__).parent / "static" / "ohif"
+
+_PANEL = Path(__file__).with_name("panel.js")
+"""What is added to MONAI Label's panel as a whole."""
 
 _STAY_HERE = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:"}
 """OHIF evaluates code and runs WebAssembly; nothing may come from or go to another server."""
@@ -56,18 +60,31 @@ def _connecting(script: str) -> str:
 
 
 def _informing(script: str) -> str:
-    """MONAI Label's panel, with the model's version, what went wrong or may be wrong, and how far the training is."""
+    """MONAI Label's panel, with the model's version, the result's figures, what went wrong or may be wrong, how far the
+    training is, the review of final labels, and steps back and forth."""
     name = "this.state.info.data.name"
     script = _replaced(script, f"{name})", f'{name}, " ", Object.values(this.state.info.data.models)[0].version)')
     script = _replaced(script, "'Failed to Run Segmentation'", "'Failed to Run Segmentation' + _sentence(response)")
     script = _replaced(script, _SEGMENTED, _SEGMENTED_DOUBTFULLY)
     script = _replaced(script, _USAGE, _USAGE_OR_DOUBT)
     script = _replaced(script, _NO_SAMPLE, _NO_SAMPLE_LEFT)
+    labels = "new Set(all_labels)]"
+    script = _replaced(script, f"{labels}.sort()", f"{labels}.filter(label => label !== 'background').sort()")
+    script = _replaced(script, _CLICKED, f"if (currentLabel) {{ {_CLICKED} }}")
+    script = _replaced(script, _POINTS_OF_LABELS, _POINTS_OF_LABELS + _ALL_LABELS_ANSWERED)
+    script = _replaced(script, _MERGED, _MERGED.replace("true", "info.data.models[model].type !== 'deepedit'"))
+    clicks = "'Failed to Run Inference for Point Prompts'"
+    script = _replaced(script, clicks, f"{clicks} + _sentence(response)")
     started = "'Failed to ' + (training ? 'STOP' : 'RUN') + ' training'"
     script = _replaced(script, started, f"{started} + _sentence(response)")
     script = _replaced(script, _TRAINING, _TRAINING_HERE)
     script = _replaced(script, _MOUNTED, _CONNECTED_AGAIN + _MOUNTED)
     script = _replaced(script, "backgroundColor: 'white'", "color: 'black', backgroundColor: 'white'", times=3)
+    script = _replaced(script, _NEXT, _NEXT_REVIEWED)
+    script = _replaced(script, _LAST_TAB, _LAST_TAB + _REVIEW_TAB)
+    script = _replaced(script, _OPTIONS, _OPTIONS_AND_STEPS)
+    script = _replaced(script, _CREATED, _CREATED + _FIND_VOLUME)
+    script = _replaced(script, _MODULE_OF_PANEL, _PANEL.read_text() + _MODULE_OF_PANEL)
     return script + _SENTENCE
 
 
@@ -98,21 +115,63 @@ _SEGMENTED_DOUBTFULLY = """        message: 'Running Segmentation - Successful',
       if (doubt) {
         this.notification.show({ title: 'MONAI Label - ' + model, message: doubt, type: 'warning', duration: 15000 });
       }
-      this.setState({ doubt });
-      this.props.updateView(response, model, label_names);
+      this.setState({ doubt, facts: null });
+      await this.props.updateView(response, model, label_names);
+      this.setState({ facts: await factsOf(this.props.client(), model, displaySet.SeriesInstanceUID, params) });
     };
     this.modelSelector = /*#__PURE__*/react.createRef();
     this.state = {
       currentModel: null,
-      doubt: ''
+      doubt: '',
+      facts: null
     };"""
-"""The sentence of ``lib.repairs.doubtful_results``: over the scan for some seconds, in the panel until the next run."""
+"""The figures in the panel until the next run, beside them the sentence of ``lib.repairs.doubtful_results``, which is
+over the scan for some seconds as well."""
 
 _USAGE = '"Experience fully automated segmentation for "'
 
 _USAGE_OR_DOUBT = f"""this.state.doubt ? /*#__PURE__*/react.createElement("b", {{
           role: 'alert'
-        }}, this.state.doubt, /*#__PURE__*/react.createElement("br", null)) : null, {_USAGE}"""
+        }}, this.state.doubt, /*#__PURE__*/react.createElement("br", null)) : null,
+        /*#__PURE__*/react.createElement(Figures, {{ facts: this.state.facts }}), {_USAGE}"""
+
+_NEXT = """      className: "nextSampleForm"
+    }, """
+
+_NEXT_REVIEWED = f"{_NEXT}/*#__PURE__*/react.createElement(ReviewLine, {{ review: this.props.info.review }}), "
+
+_MODULE_OF_PANEL = ";// CONCATENATED MODULE: ../../../../extensions/monai-label/src/components/MonaiLabelPanel.tsx"
+
+_LAST_TAB = """/*#__PURE__*/react.createElement(ClassPrompts, {
+      ref: this.actions['classprompts'],
+      tabIndex: 4,
+      info: this.state.info,
+      client: this.client,
+      updateView: this.updateView,
+      onSelectActionTab: this.onSelectActionTab,
+      onOptionsConfig: this.onOptionsConfig,
+      getActiveViewportInfo: this.getActiveViewportInfo,
+      servicesManager: this.props.servicesManager,
+      commandsManager: this.props.commandsManager
+    })"""
+
+_REVIEW_TAB = """, /*#__PURE__*/react.createElement(Review, {
+      tabIndex: 5,
+      info: this.state.info,
+      client: this.client,
+      updateView: this.updateView,
+      getActiveViewportInfo: this.getActiveViewportInfo
+    })"""
+
+_OPTIONS = '"Options / Configurations")'
+
+_OPTIONS_AND_STEPS = f"{_OPTIONS}, /*#__PURE__*/react.createElement(StepButtons)"
+
+_CREATED = "this.notification = uiNotificationService;"
+
+_FIND_VOLUME = """
+    steps.volume = () => props.servicesManager.services.segmentationService.getLabelmapVolume(SEGMENTATION);
+"""
 
 _NO_SAMPLE = """      if (response.status !== 200) {
         this.notification.show({
@@ -125,6 +184,21 @@ _NO_SAMPLE_LEFT = """      if (response.status !== 200 || !response.data.id) {
           message: response.status === 200
             ? 'Every study has a label or is being labelled by somebody'
             : 'Failed to Fetch Next Sample' + _sentence(response),"""
+
+_CLICKED = "clickPoints[currentLabel] = manager.saveAnnotations(null, 'ProbeMONAILabel');"
+"""Without a label chosen the points would be those of the label "null"."""
+
+_POINTS_OF_LABELS = """        for (const label in points) {
+          params[label] = points[label];
+        }
+"""
+
+_ALL_LABELS_ANSWERED = """        label_names = info.modelLabelNames[model].filter(label => label !== 'background');
+"""
+"""The answer holds all labels, whichever were clicked."""
+
+_MERGED = "this.props.updateView(response, model, label_names, true, label_class_unknown, sidx);"
+"""Merged into what is shown only voxels of the labels that were clicked would change."""
 
 _TRAINING = "const ts = this.props.info.data.train_stats ? Object.values(this.props.info.data.train_stats)[0] : null;"
 

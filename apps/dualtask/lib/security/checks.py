@@ -12,6 +12,7 @@ from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.infer_v2 import InferType
 from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.exceptions import HTTPException
 
@@ -39,6 +40,9 @@ _NAMED: dict[str, Callable[[str], None]] = {
 _NO = frozenset({"", "0", "f", "false", "n", "no", "off"})
 
 _STUDY_ROUTES = ("/datastore/", "/infer/")
+_OF_NETWORKS = ("/batch/", "/model/")
+"""Routes of models that segment by themselves, and not of those that correct what somebody looks at."""
+
 _UPLOAD_PATHS = ("/datastore/", "/datastore/image")
 
 
@@ -109,6 +113,8 @@ def check_request(app: MONAILabelApp, request: Request) -> None:
 def _check_tasks(app: MONAILabelApp, request: Request) -> None:
     path = request.route.path
     registered: Mapping[str, Any] = app._trainers if path.startswith("/train/") else app._infers
+    if path.startswith(_OF_NETWORKS):
+        registered = {name: task for name, task in registered.items() if task.type == InferType.SEGMENTATION}
     for kind, known in (("model", registered), ("strategy", app._strategies), ("method", app._scoring_methods)):
         wanted = request.path.get(kind)
         if wanted is not None and wanted not in known:
@@ -203,7 +209,8 @@ def _check_options(app: MONAILabelApp, request: Request) -> None:
     path, model = request.route.path, request.path.get("model", "")
     if path == "/infer/{model}":
         for text in request.values("params"):
-            check_options(parse_object(text), InferOptions, _offered_by(app._infers[model]))
+            task = app._infers[model]
+            check_options(parse_object(text), getattr(task, "options", InferOptions), _offered_by(task))
     elif path.startswith("/datastore/"):
         for text in request.values("params", "info"):
             check_record(parse_object(text))

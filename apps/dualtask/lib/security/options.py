@@ -20,8 +20,8 @@ from lib.security.names import check_identifier, check_tag
 
 _MOST_TEXT = 64 * 1024
 _MOST_NESTING = 8
-_STORE_OWNED = ("name", "path", "strategy", "ts")
-"""Entries of a study's record that MONAI Label itself writes and relies on."""
+_STORE_OWNED = ("annotator", "name", "path", "strategy", "ts")
+"""Entries of a study's or label's record that the server itself writes and relies on."""
 
 
 def _checked(check: Any, text: str) -> str:
@@ -83,6 +83,34 @@ class InferOptions(TaskOptions):
     label_tag: Tag | None = None
     label_info: LabelInfo | None = None
     logging: Level | None = None
+
+
+Point = Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(min_length=3, max_length=3)]
+Points = Annotated[list[Point], Field(max_length=1000)]
+
+
+class _CorrectionOptions(InferOptions):
+    """What clients send to a correction by hand."""
+
+    # 3D Slicer sends the corners of a box, or none, and whether to forget what came before.
+    roi: Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(max_length=6)] | None = None
+    reset_state: bool | None = None
+
+
+class ClickOptions(_CorrectionOptions):
+    """What clients send to a correction by clicks."""
+
+    label: Text | None = None
+    background: Points | None = None
+    foreground: Points | None = None
+    pancreas: Points | None = None
+    lesion: Points | None = None
+
+
+class ScribbleOptions(_CorrectionOptions):
+    """What clients send to a correction by scribbles, which come as a file."""
+
+    selected_label_name: Text | None = None
 
 
 class BatchOptions(InferOptions):

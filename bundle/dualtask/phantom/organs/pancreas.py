@@ -32,6 +32,7 @@ class Pancreas:
     lesion_paint: Painter | None
     lesion_edge_mm: float
     lesion_text: str | None
+    lesion_share: float | None  # of the centre line's length, from the head's end to the lesion
     duct: Field
 
 
@@ -67,7 +68,7 @@ def plan_pancreas(draft: Draft) -> Pancreas:
     shape = Field(main.origin, main.step, values)
 
     kind = choose(rng, site.lesions) if rng.random() < site.lesion_rate else None
-    lesion = paint = text = None
+    lesion = paint = text = share = None
     edge = 1.0
     sizes = dict(solid=(3.05, 0.33), cyst=(2.95, 0.42), neuroendocrine=(2.55, 0.3))
     size = float(np.clip(rng.lognormal(*sizes.get(kind or "", (3.0, 0.3))), 8.0, 40.0))
@@ -108,13 +109,15 @@ def plan_pancreas(draft: Draft) -> Pancreas:
 
         where = ("head", "neck and body", "tail")[int(np.searchsorted([0.36, 0.72], start / (len(curve) - 1)))]
         text = f"synthetic {kind} lesion, about {size:.0f} mm, in the {where}"
+        steps = np.linalg.norm(np.diff(curve[:, :3], axis=0), axis=1)
+        share = float(steps[:start].sum() / steps.sum())
 
     blocked = kind == "solid" and start / (len(curve) - 1) < 0.6 and rng.random() < 0.75
     width = rng.uniform(1.6, 3.2) if blocked else 0.8
     line = curve[start + 1 if blocked else 3 : -2].copy()
     line[:, 3] = np.linspace(width, 0.5 * width, len(line))
     duct = body.tube(line, step=1.6)
-    return Pancreas(curve, shape, lesion, paint, edge, text, duct)
+    return Pancreas(curve, shape, lesion, paint, edge, text, share, duct)
 
 
 def add_pancreas(draft: Draft, organ: Pancreas) -> None:

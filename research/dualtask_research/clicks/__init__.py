@@ -1,0 +1,1 @@
+"""What correction by clicks is worth: clicks of a simulated annotator on cases whose reference is known."""
