@@ -38,7 +38,7 @@ _SHORT = ("--inferer#flips", "[]", "--inferer#max_rounds", "1")
 """Options that make the passes over the many series short; the costs are measured without them."""
 
 _LARGE = 100_000
-_DAY = 86_400
+_HOUR = 3600
 
 
 def write_archive(folder: Path, series: int, matrix: int) -> None:
@@ -215,8 +215,8 @@ def cost(seconds: float, read: float, written: float) -> list[str]:
         seconds: of a scan, one process with one thread.
         read, written: bytes of a scan and of its results.
     """
-    lines = [f"| processes at once | days for {_LARGE:,} series |", "|---|---|"]
-    lines += [f"| {number} | {_LARGE * seconds / number / _DAY:.1f} |" for number in (1, 8, 64, 256)]
+    lines = [f"| processes at once | hours for {_LARGE:,} series |", "|---|---|"]
+    lines += [f"| {number} | {_LARGE * seconds / number / _HOUR:.1f} |" for number in (1, 8, 64, 256)]
     lines += ["", f"Disk: {_LARGE * read / 1e12:.1f} TB to read, {_LARGE * written / 1e9:.1f} GB to write."]
     return lines
 
@@ -279,7 +279,7 @@ def page(place: Path, series: int, clinical: int, matrix: int, bookkept: int) ->
         "writing included and the start left out. If every process has such a core to itself, and the disks keep up:",
         "\n".join(cost(seconds, read, written)),
         "On N GPUs with k processes on each: measure there what the column `seconds` of `scans.csv` says while all k "
-        f"run; the days are {_LARGE:,} x seconds / (N x k) / {_DAY:,}. More processes on a GPU pay while `seconds` "
+        f"run; the hours are {_LARGE:,} x seconds / (N x k) / {_HOUR}. More processes on a GPU pay while `seconds` "
         "grows more slowly than k; reading, resampling and writing need processor cores, not the GPU.",
     ]
     return "\n\n".join(text) + "\n"

@@ -15,10 +15,11 @@ from monailabel.interfaces.exception import ImageNotFoundException
 
 from battery.dicom_stub import DicomStub
 from dicom_series import describe_patient_and_study, write_series
+from dualtask.archive.dicomweb import give_up_in_time
 from dualtask.errors import InputError
 from lib.annotator import signed_in
 from lib.archive import StudyArchive
-from lib.dicom_server import DicomServerError, give_up_in_time
+from lib.dicom_server import DicomServerError
 from lib.reviews import APPROVED, REVIEW, status_of
 
 

@@ -17,10 +17,11 @@ import pydicom
 from battery.dicom_stub import MULTIPART, Answer, DicomStub, Trouble
 from battery.server_faults import ServerFault
 from dicom_series import describe_patient_and_study, write_series
+from dualtask.archive.dicomweb import give_up_in_time
 from lib import dicom_server
 from lib.archive import StudyArchive
 from lib.bundle import Bundle
-from lib.dicom_server import DicomServerError, give_up_in_time
+from lib.dicom_server import DicomServerError
 
 _TIMEOUT = (0.5, 0.5)
 _IN_TIME = 5

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pydicom
 from dicomweb_client import DICOMwebClient
-from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.dataset import Dataset
 
 Trouble = Callable[["Answer"], None]
@@ -39,9 +38,16 @@ class DicomStub:
         self._address = ("127.0.0.1", 0)
         self.start()
 
+    @property
+    def url(self) -> str:
+        """Root of its DICOMweb services."""
+        return f"http://127.0.0.1:{self._address[1]}/dicom-web"
+
     def client(self) -> DICOMwebClient:
         """A client of the kind that MONAI Label makes."""
-        return DICOMwebClientX(url=f"http://127.0.0.1:{self._address[1]}/dicom-web")
+        from monailabel.datastore.dicom import DICOMwebClientX
+
+        return DICOMwebClientX(url=self.url)
 
     def start(self) -> None:
         self.released.clear()
@@ -116,7 +122,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def _found(self, query: dict[str, str]) -> Iterator[Dataset]:
         series = {entry.SeriesInstanceUID: entry for entry in self.server.stub.instances}
-        for entry in series.values():
+        for entry in list(series.values())[int(query.get("offset", 0)) :]:
             if all(entry.get(key) == value for key, value in query.items() if key in ("Modality", "SeriesInstanceUID")):
                 found = Dataset()
                 for key in ("Modality", "StudyInstanceUID", "SeriesInstanceUID"):

@@ -23,6 +23,8 @@ def read(bundle_root, name: str) -> dict:
         (["train.json", "finetune.json"], "train"),
         (["inference.json"], "infer"),
         (["inference.json", "evaluate.json"], "infer"),
+        (["inference.json", "archive.json"], "infer"),
+        (["inference.json", "archive.json", "archive_dicomweb.json"], "infer"),
     ],
 )
 def test_every_workflow_has_the_required_properties(configs, workflow_type, workflow, small_dataset):

@@ -12,14 +12,10 @@ from typing import Any
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
-from requests.adapters import HTTPAdapter
 
 from dualtask.errors import InputError
 
 logger = logging.getLogger(__name__)
-
-TIMEOUT = (5.0, 30.0)
-"""Seconds for which the server may accept no connection, and may send nothing, before it is given up."""
 
 REST_SECONDS = 5
 """After it was given up it is not asked for so long: else all who wait for one another wait for each other's limit."""
@@ -29,27 +25,6 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 class DicomServerError(InputError):
     """The DICOM server does not answer, or not as the standard says (PS3.18)."""
-
-
-def give_up_in_time(client: DICOMwebClient, timeout: tuple[float, float] = TIMEOUT) -> DICOMwebClient:
-    """Let a client wait for its server no longer than ``timeout``; by itself it waits for ever.
-
-    It tries nothing again either, which by itself takes it half a minute: whoever asks is told, and asks again.
-    """
-    client.set_http_retry_params(retry=False)
-    for scheme in ("http://", "https://"):
-        client._session.mount(scheme, _InTime(timeout))
-    return client
-
-
-class _InTime(HTTPAdapter):
-    def __init__(self, timeout: tuple[float, float]) -> None:
-        super().__init__()
-        self._timeout = timeout
-
-    def send(self, *arguments: Any, **options: Any) -> requests.Response:
-        options["timeout"] = options.get("timeout") or self._timeout
-        return super().send(*arguments, **options)
 
 
 class DicomServer:

@@ -8,15 +8,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 from tqdm import tqdm
 
-from dualtask.archive.folder import FolderArchive
 from dualtask.archive.records import Outcome, Record, Records
 from dualtask.errors import InputError, find_input_error
 from dualtask.handlers.scan_table import scan_values
@@ -33,9 +33,25 @@ _MOST_FAILURES = 5
 _LONGEST_REASON = 500
 
 
+class Archive(Protocol):
+    """Where scans come from.
+
+    Attributes:
+        root: folder that they lie below while they are read.
+    """
+
+    root: Path
+
+    def names(self) -> list[str]:
+        """The scans as sorted paths below ``root``."""
+
+    def opened(self, name: str) -> AbstractContextManager[Path]:
+        """The path of a scan, for as long as it is read."""
+
+
 def segment_shard(
     evaluator: SupervisedEvaluator,
-    archive: FolderArchive,
+    archive: Archive,
     output_dir: str | os.PathLike[str],
     shard: int,
     shards: int,
@@ -139,7 +155,7 @@ def _refusal(reason: str) -> Record:
 
 
 def _attempt(
-    engine: _ScanByScan, archive: FolderArchive, records: Records, name: str, attempts: int, unknown: float | None
+    engine: _ScanByScan, archive: Archive, records: Records, name: str, attempts: int, unknown: float | None
 ) -> Record:
     """Segment a scan; returns its record."""
     records.write(name, {"outcome": Outcome.BEGUN, "reason": "", "attempts": attempts})

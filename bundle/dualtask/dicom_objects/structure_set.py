@@ -6,6 +6,7 @@ release since January 2023 and needs a full OpenCV, and DicomRTTool does not wor
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -49,13 +50,15 @@ class SaveStructureSet(Transform):
     Args:
         output_dir: folder of the file.
         label_key: key of the label map, a MetaTensor [1, X, Y, Z] that knows the folder of its series.
+        scans_root: see ``case_name``.
 
     Raises:
         RuntimeError: the program fails.
     """
 
-    def __init__(self, output_dir: str, label_key: str = "pred") -> None:
+    def __init__(self, output_dir: str, label_key: str = "pred", scans_root: str | os.PathLike[str] = "") -> None:
         self.folder = Path(output_dir)
+        self.scans_root = scans_root
         self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
@@ -74,7 +77,7 @@ class SaveStructureSet(Transform):
         # What plastimatch leaves out though DICOM requires it.
         written.FrameOfReferenceUID = slice_.FrameOfReferenceUID
         written.PositionReferenceIndicator = written.OperatorsName = ""
-        write_atomically(self.folder / f"{case_name(series)}_rtstruct.dcm", written.save_as)
+        write_atomically(self.folder / f"{case_name(series, self.scans_root)}_rtstruct.dcm", written.save_as)
         return data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class SaveDicomObjects(Transform):
         maps: keys of maps [2, X, Y, Z] on the series' own grid, with a channel for each structure.
         label_key: key of the label map, a MetaTensor [1, X, Y, Z] that knows the folder of its series, with
             ``measurements`` and, where results are doubted, ``doubt`` beside it.
+        scans_root: see ``case_name``.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class SaveDicomObjects(Transform):
         software_version: str,
         maps: Sequence[str] = (),
         label_key: str = "pred",
+        scans_root: str | os.PathLike[str] = "",
     ) -> None:
         self.folder = Path(output_dir)
+        self.scans_root = scans_root
         self.software = Software(software_name, software_version)
         self.maps = tuple(maps)
         self.label_key = label_key
@@ -67,7 +71,7 @@ class SaveDicomObjects(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         label = data[self.label_key]
         series = Path(label.meta[ImageMetaKey.FILENAME_OR_OBJ])
-        case = case_name(series)
+        case = case_name(series, self.scans_root)
         mask = label[0].cpu().numpy()
         if not mask.any():
             logger.warning(f"Nothing was found in {case}: no DICOM objects are written for it.")

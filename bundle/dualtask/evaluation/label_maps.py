@@ -16,13 +16,19 @@ from dualtask.scans.voxels import check_label
 from dualtask.scans.writing import without_suffix
 
 
-def case_name(image: str | os.PathLike[str]) -> str:
+def case_name(image: str | os.PathLike[str], scans_root: str | os.PathLike[str] = "") -> str:
     """Name of the case of a scan: its file or folder without the extension.
+
+    Args:
+        image: the scan.
+        scans_root: folder that names start below, so that those of scans in different folders differ; "" leaves out
+            all folders.
 
     >>> case_name("imagesTr/metro_004.nii.gz")
     'metro_004'
     """
-    return Path(without_suffix(os.path.abspath(image))).name
+    path = without_suffix(os.path.abspath(image))
+    return os.path.relpath(path, scans_root) if scans_root else os.path.basename(path)
 
 
 def prediction_path(

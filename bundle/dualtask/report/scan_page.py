@@ -76,6 +76,7 @@ class ReportScan(Transform):
         provenance: what made the result, name -> value.
         label_key, hu_key: keys of the label map and of the scan on one grid, MetaTensors [1, X, Y, Z], with
             ``measurements`` and, where results are doubted, ``doubt`` beside them.
+        scans_root: see ``case_name``.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class ReportScan(Transform):
         provenance: Mapping[str, str],
         label_key: str = "pred",
         hu_key: str = "hu",
+        scans_root: str | os.PathLike[str] = "",
     ) -> None:
         self.folder = Path(output_dir)
+        self.scans_root = scans_root
         self.synthetic = synthetic
         self.provenance = dict(provenance)
         self.label_key = label_key
@@ -94,7 +97,7 @@ class ReportScan(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         scan, label = data[self.hu_key].cpu(), data[self.label_key].cpu()
-        name = case_name(label.meta[ImageMetaKey.FILENAME_OR_OBJ])
+        name = case_name(label.meta[ImageMetaKey.FILENAME_OR_OBJ], self.scans_root)
         doubt: Mapping[str, Any] = data.get("doubt", {})
         write_scan_report(
             self.folder / f"{name}_report.html",

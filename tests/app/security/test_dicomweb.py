@@ -16,7 +16,7 @@ from monailabel.interfaces.utils import app as instances
 from small_server import MODEL, SmallApp, client_of, new_server, scan_bytes
 from starlette.testclient import TestClient
 
-from lib.dicom_server import TIMEOUT
+from dualtask.archive.dicomweb import TIMEOUT
 from lib.repairs import dicom_proxy
 from lib.security import close
 from lib.security.settings import SecuritySettings

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def apply(bundle: Bundle) -> None:
     """Let MONAI Label make datastores of this app's classes, from the settings that it reads for its own."""
+    from dualtask.archive.dicomweb import give_up_in_time
     from lib.archive import StudyArchive  # they need the bundle's package, which is found by now
     from lib.datastore import StudyFolder
-    from lib.dicom_server import give_up_in_time
 
     def archive(client: DICOMwebClient, **options: Any) -> StudyArchive:
         return StudyArchive(bundle, give_up_in_time(client), **options)

@@ -41,7 +41,7 @@ Forward = Callable[[Request, str, str], Coroutine[Any, Any, Response]]
 
 def apply() -> None:
     """Exchange the function behind all routes of the proxy, which from now on gives up in time."""
-    from lib.dicom_server import TIMEOUT  # it needs the bundle's package, which is found by now
+    from dualtask.archive.dicomweb import TIMEOUT  # it needs the bundle's package, which is found by now
 
     if not hasattr(proxy.proxy_dicom, "__wrapped__"):
         proxy.requests = SimpleNamespace(

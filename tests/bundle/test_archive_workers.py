@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import torch
 from filelock import FileLock
@@ -21,6 +22,7 @@ from pydicom.dataset import FileDataset
 
 from dicom_series import write_series
 from dualtask.archive import FolderArchive, Records
+from dualtask.archive.dicomweb import DicomWebArchive
 from dualtask.archive.worker import shard_of
 from dualtask.errors import InputError, find_input_error
 from dualtask.inferers import CascadeInferer
@@ -88,7 +90,11 @@ def test_a_bad_scan_is_a_row_with_its_sentence_and_those_after_it_get_masks_wher
     assert "cut off" in rows["a/cut.nii.gz"]["reason"]
     assert rows["a/cut.nii.gz"]["doubt"] == ""
     assert masks(out).keys() == {"a/scan_seg.nii.gz", "b/scan_seg.nii.gz", "b/z_seg.nii.gz"}
+    assert {str(path.relative_to(out)) for path in out.rglob("*_measurements.json")} == {
+        name.replace(".nii.gz", "_measurements.json") for name in ALL_DONE
+    }
     for name in ALL_DONE:
+        assert float(rows[name]["pancreas_ml"]) >= 0
         assert 0 <= float(rows[name]["doubt"]) <= 1
         assert float(rows[name]["seconds"]) > 0
 
@@ -203,6 +209,55 @@ def test_two_scans_whose_masks_would_have_one_name_are_both_refused(segment, arc
         "a/scan.nii",
     }
     assert masks(out).keys() == {"b/scan_seg.nii.gz", "b/z_seg.nii.gz"}
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A DICOM server with two whole series and one that lacks a slice."""
+    pytest.importorskip("dicomweb_client")
+    from battery.dicom_stub import DicomStub
+
+    instances = []
+    for number in range(3):
+        places = [(0, 0, SPACING[2] * k) for k in range(SHAPE[2]) if number != 1 or k != 7]
+        folder = write_series(tmp_path / "sent" / str(number), places, *SHAPE[:2], coarse)
+        instances += [pydicom.dcmread(path) for path in folder.iterdir()]
+    stub = DicomStub(instances)
+    yield stub
+    stub.stop()
+
+
+def test_series_of_a_dicom_server_are_fetched_one_by_one_and_not_kept(workflow, server, out):
+    def segment() -> None:
+        configs = (*CONFIGS, "archive_dicomweb.json")
+        workflow(*configs, workflow_type="infer", image_format=SMALL_GRID, url=server.url, output_dir=str(out)).run()
+
+    server.trouble["fetch"] = lambda answer: answer.properly(part=0.5)
+    segment()
+    assert set(outcomes(out).values()) == {"failed"}
+    del server.trouble["fetch"]
+    segment()
+    first, second, third = dict.fromkeys(entry.SeriesInstanceUID for entry in server.instances)
+    by_series = {name.split("/")[1]: outcome for name, outcome in outcomes(out).items()}
+    assert by_series == {first: "done", second: "refused", third: "done"}
+    assert {Path(mask).name for mask in masks(out)} == {f"{first}_seg.nii.gz", f"{third}_seg.nii.gz"}
+    assert not [path for path in (out / "fetched").rglob("*") if path.is_file()]
+
+
+def test_a_dicom_server_that_lists_nothing_or_nonsense_is_refused(server, out):
+    archive = DicomWebArchive(server.url, out)
+    server.instances[0].StudyInstanceUID = "../.."
+    server.instances[0].SeriesInstanceUID = "1.2.3"
+    with pytest.raises(InputError, match="no UIDs"):
+        archive.names()
+    server.instances.clear()
+    with pytest.raises(InputError, match="has no CT series"):
+        archive.names()
+    server.trouble["search"] = lambda answer: answer.send(b"", status=404)
+    with pytest.raises(InputError, match="does not list its series"):
+        archive.names()
+    with pytest.raises(InputError, match="no address"):
+        DicomWebArchive("somewhere", out)
 
 
 def test_names_that_are_no_text_reach_the_table_escaped(out):
