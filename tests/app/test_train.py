@@ -123,6 +123,17 @@ def test_ids_that_the_task_overrides_exist_in_the_bundle(train, workflows):
         assert {name for name in ids if parser.get(name) is None} == set()
 
 
+def test_judging_needs_no_data_set_beside_the_judges(train, workflows):
+    train()
+    overrides = dict(workflows.evaluations[0])
+    parser = monai.bundle.ConfigParser()
+    parser.read_config(overrides.pop("config_file"))
+    parser.read_meta(overrides.pop("meta_file"))
+    parser.update({**overrides, "dataset_dir": "$missing"})
+    for name in ("postprocessing", "handlers"):
+        parser.get_parsed_content(name)
+
+
 def test_held_out_studies_judge_and_never_teach(train, workflows):
     train(count=30)
     run = workflows.trainings[0]

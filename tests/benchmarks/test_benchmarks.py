@@ -38,6 +38,7 @@ def test_inference_times_every_stage_of_ours_and_every_contestant(tmp_path: Path
         "segment",
         "regions and fusion",
         "invert",
+        "measure",
         "write",
     }
     assert len(found["contestants"]) == 6

@@ -161,6 +161,7 @@ class DualTaskTrain(BundleTrainTask):
             config_file=[str(configs / "inference.json"), str(configs / "evaluate.json")],
             meta_file=self.bundle_metadata_path,
             cases=judges,
+            synthetic=False,  # by itself it asks the data set, which would be made first
             weights=str(weights),
             output_dir=str(output),
             device=device,

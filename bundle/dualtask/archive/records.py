@@ -94,7 +94,9 @@ class Records:
 def _read(path: Path) -> Record:
     try:
         record = json.loads(path.read_text())
-        Outcome(record["outcome"]), record["scan"]
+        if not isinstance(record["scan"], str):
+            raise TypeError("scan")
+        Outcome(record["outcome"])
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path} is no record of a scan: remove it, and the scan is segmented again.") from error
     return record
