@@ -269,9 +269,9 @@ def page(place: Path, series: int, clinical: int, matrix: int, bookkept: int) ->
         "\n".join(throughput(runs, len(scans))),
         f"To be short, without mirror image and refinement (`{' '.join(_SHORT)}`). Times contain the start of Python "
         f"and of the networks. The shares were {shares[0]} and {shares[1]} scans: the name decides on the share.",
-        "Seconds contain what else the machine did meanwhile, which on a shared machine changes from run to run: they "
-        "show that the work was shared, and the gain only on a machine of one's own. Processor seconds show what several "
-        "processes cost: a start each, and caches shared.",
+        "Seconds contain what else the machine did meanwhile, which on a shared machine changes from run to run: the "
+        "gain of a second process shows only on a machine of one's own. Processor seconds show what several processes "
+        "cost: a start each, and caches shared.",
         "Memory of the one process, which has one scan at a time:",
         f"| quarter of the time | 1st | 2nd | 3rd | 4th |\n|---|---|---|---|---|\n| MiB | {quarters} |",
         f"To list {bookkept:,} files, read their records and write the table, which is what a start with nothing left "
