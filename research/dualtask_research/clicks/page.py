@@ -125,7 +125,8 @@ def write_page(
     text = template.read_text().format(
         **{structure: "\n".join(table(rows, structure)) for structure in STRUCTURES},
         picture=(Path("..") / picture.relative_to(page.parent.parent)).as_posix(),
-        surroundings=f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} thread(s), commit {machine['commit']}",
+        surroundings=f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} thread(s), "
+        f"commit {machine['commit']}",
         answers="\n".join(answers["markdown"]),
         ratio=answers["figures"]["first / later"],
     )
