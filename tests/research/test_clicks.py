@@ -109,7 +109,7 @@ def test_table_counts_patients_and_clicks_that_they_need():
 
 def test_one_command_writes_table_picture_and_page(small_dataset, tmp_path: Path):
     answers = {
-        "surroundings": {"processor": "x86", "cores": 2, "commit": "abc"},
+        "surroundings": {"processor": "x86", "cores": 2, "threads": 1, "commit": "abc"},
         "markdown": ["| answer | s |", "|---|---|"],
         "figures": {"first / later": 7.6},
     }
