@@ -14,6 +14,14 @@ APP = REPOSITORY / "apps" / "dualtask"
 sys.path.insert(0, str(APP))  # as MONAI Label does, so that `lib` is the app's
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the app reads, which a test sets."""
+    now = [1.8e9]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    return now
+
+
 @pytest.fixture(scope="session")
 def app_dir() -> Path:
     return APP

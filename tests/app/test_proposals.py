@@ -28,13 +28,6 @@ BOX, HALF, SPOT = np.s_[4:12, 4:12, 4:12], np.s_[4:8, 4:12, 4:12], np.s_[5:7, 5:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1.8e9]
-    monkeypatch.setattr("time.time", lambda: now[0])
-    return now
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> StudyFolder:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "a.nii.gz").touch()

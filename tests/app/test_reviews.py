@@ -32,13 +32,6 @@ def mask(path: Path, organ: tuple[slice, ...], lesion: tuple[slice, ...] | None 
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1.8e9]
-    monkeypatch.setattr("time.time", lambda: now[0])
-    return now
-
-
-@pytest.fixture
 def store(tmp_path: Path, clock) -> StudyFolder:
     (tmp_path / "studies").mkdir()
     for study in "ab":

@@ -53,7 +53,7 @@ class Correction(InferTask):
         return {**super().info(), "version": self._segmenter.versions.name}
 
     def _answer(
-        self, maps: ScanMaps, before: np.ndarray, hints: Mapping[str, Hints], request: Mapping[str, Any], began: float
+        self, maps: ScanMaps, before: np.ndarray, hints: Mapping[str, Hints], began: float
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The corrected label map, and what the viewer is told with it."""
         after = refine_label_map(maps, before, hints)
@@ -104,7 +104,7 @@ class Clicks(Correction):
         began = time.monotonic()
         maps = self._maps.of(request["image"])
         hints = click_hints(request, maps.label.shape)
-        after, facts = self._answer(maps, maps.label, hints, request, began)
+        after, facts = self._answer(maps, maps.label, hints, began)
         return self._written(after, maps, request), facts
 
 
@@ -139,7 +139,7 @@ class Scribbles(Correction):
             raise InputError(f"The segment {name!r} cannot be corrected: choose one of {', '.join(self.labels)}.")
         before, foreground, background = _scribbled(request, maps)
         hints = hints_of({name: foreground}, {name: background})
-        after, facts = self._answer(maps, before, hints, request, began)
+        after, facts = self._answer(maps, before, hints, began)
         inside = _inside(request.get("roi"), after.shape)
         mask = np.where(inside, after, before) == self.labels[name]
         return self._written(mask.astype(np.uint8), maps, request), facts

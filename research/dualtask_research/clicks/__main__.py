@@ -43,7 +43,7 @@ def main() -> None:
         print(f"{case_name(case['image'])} ({kind}): {time.monotonic() - began:.0f} s", flush=True)
     write_table(arguments.table, [field.name for field in fields(Corrected)], map(_cells, rows))
     draw(rows, arguments.picture)
-    write_page(rows, answers, arguments.page, Path(__file__).with_name("clicks.md"), arguments.picture)
+    write_page(rows, answers, arguments.page, Path(__file__).with_name("page.md.template"), arguments.picture)
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Case]]:
