@@ -173,7 +173,7 @@ def _scribbled(request: Mapping[str, Any], maps: ScanMaps) -> tuple[np.ndarray, 
     check_grid(sent, scan, "The label map of the scribbles", "the scan")
     stored = sent[0].numpy()
     # Without a list of the segments MONAI Label puts the scribbles behind the structures.
-    values = {**{name: value for value, name in enumerate((*STRUCTURES, *_SCRIBBLES), 1)}}
+    values = {name: value for value, name in enumerate((*STRUCTURES, *_SCRIBBLES), 1)}
     if request.get("label_info"):
         values = {info["name"]: info.get("id", index) for index, info in enumerate(request["label_info"], 1)}
     background, foreground = (np.argwhere(stored == values.get(name, -1)) for name in _SCRIBBLES)
