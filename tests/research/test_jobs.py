@@ -111,12 +111,12 @@ def test_a_command_does_not_outlive_a_process_that_is_told_to_end(by, tmp_path):
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Writes an ``sbatch`` that does as it is told, beside an ``srun`` that runs what it is given here."""
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Writes ``sbatch`` and ``sacct`` that do as they are told, beside an ``srun`` that runs what it is given here."""
 
-    def write(sbatch: str) -> None:
+    def write(sbatch: str, sacct: str = "exit 1") -> None:
         # Behind --unbuffered --output <file>.
-        for name, lines in {"sbatch": sbatch, "srun": 'shift 3; exec "$@"'}.items():
+        for name, lines in {"sbatch": sbatch, "sacct": sacct, "srun": 'shift 3; exec "$@"'}.items():
             path = tmp_path / "bin" / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(f"#!/bin/bash\n{lines}\n")
@@ -148,6 +148,12 @@ def test_what_slurm_refuses_is_one_sentence(tmp_path, stand_in):
     stand_in('echo "sbatch: error: invalid partition specified: gold" >&2; exit 1')
     with pytest.raises(InputError, match=r"^SLURM does not take study/run: sbatch: error: invalid partition.*: gold$"):
         JobPool(slurm={"partition": "gold"}).run(tmp_path / "run", script(""), "study/run")
+
+
+def test_a_job_that_somebody_cancels_is_one_sentence(tmp_path, stand_in):
+    stand_in('echo "Submitted batch job 7"', sacct='echo "JobID|State"; echo "7|CANCELLED by 0"')
+    with pytest.raises(InputError, match=r"^study/run was ended before it had finished \(job 7, .*start the same"):
+        JobPool(slurm={}).run(tmp_path / "run", script(""), "study/run")
 
 
 @pytest.mark.parametrize(

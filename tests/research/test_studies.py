@@ -88,6 +88,7 @@ def test_the_localiser_of_a_fold_is_shared_by_its_variants_and_seeds_and_precede
         ({"variants": {"less": {"overlays": ["absent.json"]}}}, r"absent\.json, which does not exist"),
         ({"variants": None}, "cannot be read"),
         ({"test_sites": None}, "cannot be read"),
+        ({"slurm": "gpu"}, "cannot be read"),
     ],
 )
 def test_a_study_that_cannot_be_run_is_refused(changes, words, write):

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -60,7 +60,7 @@ class LearningStudy:
     training: Mapping[str, Any]
     localiser_training: Mapping[str, Any]
     inference: Mapping[str, Any]
-    slurm: Mapping[str, Any] = field(default_factory=dict)
+    slurm: Mapping[str, Any]
 
 
 def read_learning_study(path: Path) -> LearningStudy:
@@ -75,7 +75,8 @@ def read_learning_study(path: Path) -> LearningStudy:
         content = json.loads(path.read_text())
         overlays = find_overlays(path, content.pop("overlays"))
         strategies, seeds = tuple(content.pop("strategies")), tuple(content.pop("seeds"))
-        study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, **content)
+        slurm = dict(content.pop("slurm", {}))
+        study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, slurm=slurm, **content)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         if isinstance(error, InputError):
             raise

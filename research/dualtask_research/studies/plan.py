@@ -105,7 +105,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
             localiser_training=content.get("localiser_training", {}),
             inference=content.get("inference", {}),
             variants=variants,
-            slurm=content.get("slurm", {}),
+            slurm=dict(content.get("slurm", {})),
         )
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         if isinstance(error, InputError):
