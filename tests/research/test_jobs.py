@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -205,7 +206,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "JobAcctGatherType": "jobacct_gather/none",
         "MpiDefault": "none",
         "SchedulerParameters": "sched_interval=1,bf_interval=1",
-        "NodeName": f"{socket.gethostname()} NodeAddr=127.0.0.1",
+        "NodeName": f"{socket.gethostname()} NodeAddr=127.0.0.1 CPUs=2",
         "PartitionName": "all Nodes=ALL Default=YES",
     }
     config = tmp_path / "slurm.conf"
@@ -226,24 +227,25 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             daemon.wait()
 
 
-@pytest.mark.parametrize("taken", [["scancel", "--signal=USR2"], ["scontrol", "requeue"]], ids=["signal", "kill"])
-def test_slurm_puts_a_job_back_that_it_takes_the_machine_from(taken, slurm, tmp_path):
-    code = f"""
-seen = pathlib.Path({str(tmp_path)!r}, "seen")
+def test_slurm_puts_jobs_back_that_it_takes_the_machine_from(slurm, tmp_path):
+    ways = {"signalled": ["scancel", "--signal=USR2"], "killed": ["scontrol", "requeue"]}
+    pool = JobPool(slurm={"time": 5})
+
+    def run(job: tuple[str, str]) -> None:
+        way, role = job
+        seen = tmp_path / f"{way}_job"
+        if role == "stops":
+            subprocess.run([*ways[way], wait_for(seen)], check=True)
+            return
+        code = f"""
+seen = pathlib.Path({str(seen)!r})
 if not seen.exists():
     seen.write_text(os.environ["SLURM_JOB_ID"])
     time.sleep(60)
 print("went on as", os.environ["SLURM_JOB_ID"])
 """
-    pool = JobPool(slurm={"time": 5})
+        pool.run(tmp_path / way, script(code), f"study/{way}")
 
-    def run(role: str) -> str:
-        if role == "works":
-            pool.run(tmp_path / "run", script(code), "study/run")
-            return ""
-        job = wait_for(tmp_path / "seen")
-        subprocess.run([*taken, job], check=True)
-        return job
-
-    _, job = pool.map(run, ["works", "stops"])
-    assert (tmp_path / "run" / "log.txt").read_text() == f"went on as {job}\n"
+    pool.map(run, list(itertools.product(ways, ["works", "stops"])))
+    for way in ways:
+        assert (tmp_path / way / "log.txt").read_text() == f"went on as {(tmp_path / f'{way}_job').read_text()}\n"
