@@ -75,7 +75,7 @@ def read_federation(path: str | os.PathLike[str]) -> Federation:
             local_epochs=int(content["local_epochs"]),
             round_seconds=int(content["round_seconds"]),
             overlays=tuple(content["overlays"]),
-            training=content["training"],
+            training=dict(content["training"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} states no federation ({error!r}): compare it with configs/federated.") from error
