@@ -1,8 +1,9 @@
 """What faulty sites do to a federation: NVFlare's simulator, three rounds, four synthetic sites of which three fail.
 
-``PYTHONPATH=bundle:research:benchmarks python benchmarks/federated_faults.py --data <folder> --output <file>``, where the
-folder holds one of scans for the site ``alpine``. The sites train by MONAI's MonaiAlgo, two steps a round. Afterwards the
-last round's mean is computed anew from what the sites sent, and the run ends in an error where the server's differs.
+``PYTHONPATH=bundle:research:benchmarks python benchmarks/federated_faults.py --data <folder> --output <file>``, where
+the folder holds one of scans for the site ``alpine``. The sites train by MONAI's MonaiAlgo, two steps a round.
+Afterwards the last round's mean is computed anew from what the sites sent, and the run ends in an error where the
+server's differs.
 """
 
 from __future__ import annotations
