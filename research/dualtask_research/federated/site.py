@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,10 @@ class SiteTraining:
             train_kwargs=dict(settings),
             config_evaluate_filename=None,
         )
-        self.algorithm.initialize({ExtraItems.CLIENT_NAME: name})
+        with warnings.catch_warnings():
+            # That a server might have sent the configs, which settings.py sees to.
+            warnings.filterwarnings("ignore", "executing the bundle config")
+            self.algorithm.initialize({ExtraItems.CLIENT_NAME: name})
 
     def train(self, received: Weights) -> tuple[dict[str, np.ndarray], int]:
         """One round.
