@@ -92,7 +92,7 @@ def run(data: Path, output: Path, scratch: Path) -> None:
         name: FaultySite([*OVERLAYS, SITE_OVERLAY], {**settings, "seed": seed}, 1, str(kept))
         for seed, name in enumerate(DEEDS)
     }
-    simulate(sites, initial, result, scratch / "nvflare", ROUNDS, round_seconds=600)
+    simulate(sites, initial, result, scratch / "nvflare", ROUNDS, round_seconds=300)
     log = (scratch / "nvflare" / "server" / "log.txt").read_text()
     means = [found.split(", ") for found in re.findall(r"The mean of \d of \d sites: ([\w, ]+)\.", log)]
     sentences = re.findall(rf"\b((?:{'|'.join(DEEDS)}) (?:sent|gave) [^\n]*the round goes on\.)", log)
