@@ -96,7 +96,7 @@ def _trainings(
 def _pool(federation: Federation, data_dir: Path) -> None:
     """A data set that lists the scans of all sites where they lie."""
     cases = [case for site in federation.sites for case in decathlon_datalist(data_dir / site)]
-    content = {"name": "pooled", "description": "SYNTHETIC scans of all sites", "training": cases}
+    content = {"name": "pooled", "description": "the scans of all sites", "training": cases}
     write_atomically(
         data_dir / POOLED / "dataset.json", lambda temporary: temporary.write_text(json.dumps(content, indent=1))
     )

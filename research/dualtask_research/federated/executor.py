@@ -24,8 +24,8 @@ class SiteExecutor(Executor):
     """Trains a round whenever the server asks for it, and answers with weights and their number of steps alone.
 
     What goes wrong is answered as a failure and logged in one sentence; the site takes part in the next round.
-    NVFlare's own package for MONAI (monai-nvflare 0.4.0) is of NVFlare 2.7, whose pins exclude those of MONAI Label;
-    it would also take any config that the server sends.
+    NVFlare's own package for MONAI (monai-nvflare 0.4.0) wants NVFlare 2.7, whose pins disagree with constraints.txt
+    (Flask), evaluates by a second workflow, and reads the configs that the server sends.
 
     Args:
         overlays: configs of the site's own folder ``configs``, on top of the bundle's ``train.json``.
