@@ -179,7 +179,9 @@ def test_answer_says_why_a_result_is_doubtful(task, tmp_path: Path):
 
 def test_answer_holds_what_the_cascade_saw(task, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     network = ThresholdHeads()
-    cascade = CascadeInferer(network, factor=2, region_size=(24, 24, 16), truncation=(15.0, 7.5))
+    cascade = CascadeInferer(
+        network, factor=2, localiser_size=(8, 8, 8), region_size=(24, 24, 16), truncation=(15.0, 7.5)
+    )
     monkeypatch.setattr(task, "_get_network", lambda device, data: network)
     monkeypatch.setattr(task, "inferer", lambda data=None: cascade)
     write_scan(tmp_path / "scan.nii.gz", affine_of("LPS", (3, 3, 3)), BOXES)

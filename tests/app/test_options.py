@@ -12,7 +12,9 @@ from lib.options import GO_BACK, PANEL, TRAINING_PANEL, SegmentationOptions, Tra
 
 @pytest.fixture
 def cascade() -> CascadeInferer:
-    return CascadeInferer(localiser=None, factor=3, region_size=(8, 8, 8), truncation=[15.0, 7.5], flips=[[0]])
+    return CascadeInferer(
+        localiser=None, factor=3, localiser_size=(3, 3, 3), region_size=(8, 8, 8), truncation=[15.0, 7.5], flips=[[0]]
+    )
 
 
 def test_untouched_panel_means_the_bundles_own_cascade(cascade):

@@ -127,6 +127,6 @@ def page(chromium: str) -> Iterator:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)  # of a busy machine
         yield page
         browser.close()

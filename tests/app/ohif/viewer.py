@@ -86,9 +86,18 @@ class Viewer:
         self.page.locator("tr.clickable-row", has_text=label).click()
 
     def click_on_scan(self, across: float, down: float) -> None:
-        """Click on the current axial slice, at shares of its width and height."""
+        """Click on the current axial slice, at shares of its width and height, and wait until it counts as a point.
+
+        The viewer waits whether a click becomes a double one, by a timer that a busy machine lets wait longer still.
+        """
         box = self.by_name("viewport-pane").bounding_box()
         self.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        self.page.wait_for_function(
+            """() => window.cornerstoneTools.annotation.state.getAllAnnotations().some(
+                 ({ metadata }) => metadata.toolName === 'ProbeMONAILabel'
+               )""",
+            polling=200,
+        )
 
     def run_points(self) -> Response:
         with self.page.expect_response(lambda answer: "/infer/clicks" in answer.url) as found:
