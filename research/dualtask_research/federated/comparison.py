@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dualtask import bundle_root
+from dualtask.errors import InputError
 from dualtask.evaluation import case_name
 from dualtask.files import write_atomically, write_table
 from dualtask.scans import decathlon_datalist
@@ -19,12 +20,14 @@ from dualtask.structures import STRUCTURES
 from dualtask_research.federated.network import write_initial_weights
 from dualtask_research.federated.plan import Federation
 from dualtask_research.federated.settings import training_configs
-from dualtask_research.studies.processes import bundle_command, run_commands, was_run, write_record
+from dualtask_research.jobs.commands import Commands, bundle_command
 
 COLUMNS = ("variant", "seed", "test_site", "case", "structure", "dice")
 """Of ``cases.csv``; ``seed`` is the site of a network that was trained alone, 0 of others."""
 
 ALONE, FEDERATED, POOLED = "alone", "federated", "pooled"
+
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 _RAW_SCORES = "val_mean_dice_raw.csv"
 _TEST = "test"
@@ -63,8 +66,8 @@ def run_comparison(plan: Path, federation: Federation, data_dir: Path, output_di
                 "tracking_uri": "",
             },
         )
-        if not was_run(folder, [training, scoring]):
-            write_record(folder, run_commands(folder, [training, scoring]))
+        if failure := Commands(folder, [training, scoring], _ENVIRONMENT).run():
+            raise InputError(failure)
         rows += _scores(folder / _TEST / _RAW_SCORES, variant, seed, sites)
     write_table(output_dir / "cases.csv", COLUMNS, rows)
     return output_dir / "cases.csv"

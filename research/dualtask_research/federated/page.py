@@ -10,6 +10,7 @@ from dualtask.files import read_table, write_atomically
 from dualtask.structures import STRUCTURES
 from dualtask_research.federated.comparison import ALONE, COLUMNS, FEDERATED, POOLED
 from dualtask_research.federated.plan import Federation
+from dualtask_research.report.study import provenance_of
 from dualtask_research.report.study_tables import write_interval
 from dualtask_research.statistics import Interval, case_means, mean_interval
 
@@ -33,6 +34,7 @@ def write_page(federation: Federation, results: Path, faults: Path, table: Path,
     """
     rows: Rows = read_table(results / "cases.csv", COLUMNS, dict, "a table of scores", maker="comparison")
     records = [json.loads(record.read_text()) for record in sorted(results.glob("*/done.json"))]
+    provenance = provenance_of(f"configs/federated/{federation.name}.json", records)
     fault = json.loads(faults.read_text())
     text = _TEMPLATE.read_text().format(
         description=federation.description,
@@ -44,10 +46,7 @@ def write_page(federation: Federation, results: Path, faults: Path, table: Path,
         ),
         sentences="\n".join(fault["sentences"]),
         fault_rounds=fault["rounds"],
-        minutes=round(sum(record["seconds"] for record in records) / 60),
-        hardware=records[0]["hardware"],
-        torch=records[0]["versions"]["torch"],
-        commits=", ".join(sorted({str(record["commit"]) for record in records})),
+        provenance="\n".join(f"- {name}: {value}" for name, value in provenance.items()),
     )
     write_atomically(table, lambda temporary: temporary.write_text((results / "cases.csv").read_text()))
     write_atomically(page, lambda temporary: temporary.write_text(text))
