@@ -18,7 +18,7 @@ from dualtask.networks import DualTaskNet, DynUNetBackbone, ResidualUNet, SegRes
 from dualtask.nifti import save_nifti
 from dualtask_research.federated.averaging import AverageOfRound
 from dualtask_research.federated.network import refuse_batch_statistics
-from dualtask_research.federated.page import difference_table, score_table
+from dualtask_research.federated.page import answers, difference_table, score_table
 from dualtask_research.federated.plan import read_federation
 from dualtask_research.federated.settings import plain_settings, training_configs
 from dualtask_research.federated.site import SiteTraining
@@ -183,17 +183,13 @@ def test_what_is_no_federation_is_refused(change, tmp_path):
         read_federation(tmp_path / "plan.json")
 
 
-def test_tables_compare_case_by_case():
-    def row(variant: str, seed: str, site: str, case: str, dice: float) -> dict[str, str]:
-        return {
-            "variant": variant,
-            "seed": seed,
-            "test_site": site,
-            "case": case,
-            "structure": "pancreas",
-            "dice": str(dice),
-        }
+def row(variant: str, seed: str, site: str, case: str, dice: float) -> dict[str, str]:
+    """Of ``cases.csv``."""
+    names = {"variant": variant, "seed": seed, "test_site": site, "case": case}
+    return {**names, "structure": "pancreas", "dice": str(dice)}
 
+
+def test_tables_compare_case_by_case():
     federation = read_federation(PLAN)
     rows = [row("federated", "0", "metro", case, dice) for case, dice in (("a", 0.5), ("b", 0.7))]
     rows += [row("pooled", "0", "metro", case, dice) for case, dice in (("a", 0.6), ("b", 0.8))]
@@ -205,6 +201,17 @@ def test_tables_compare_case_by_case():
     differences = "\n".join(difference_table(rows, federation))
     assert "| mean of those alone | 0.300 [0.300, 0.300] |" in differences
     assert "| pooled | -0.100 [-0.100, -0.100] |" in differences
+    better, behind = answers(rows, federation)
+    assert "**better than** the networks trained alone" in better
+    assert "**behind** the pooled network" in behind
+
+
+def test_a_difference_whose_interval_holds_zero_is_no_answer():
+    federation = read_federation(PLAN)
+    rows = [row("federated", "0", "metro", case, dice) for case, dice in (("a", 0.5), ("b", 0.7))]
+    rows += [row("pooled", "0", "metro", case, dice) for case, dice in (("a", 0.6), ("b", 0.6))]
+    rows += [row("alone", "alpine", "metro", case, 0.6) for case in ("a", "b")]
+    assert all("not to be told apart from" in answer for answer in answers(rows, federation))
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,10 @@ def write_page(federation: Federation, results: Path, faults: Path, table: Path,
     fault = json.loads(faults.read_text())
     text = _TEMPLATE.read_text().format(
         description=federation.description,
-        unseen=federation.unseen_site,
+        answers="\n".join(answers(rows, federation)),
         scores="\n".join(score_table(rows, federation)),
         differences="\n".join(difference_table(rows, federation)),
-        faults="\n".join(
-            f"| {name} | {did} | {', '.join(map(str, rounds)) or 'none'} |" for name, did, rounds in fault["sites"]
-        ),
+        faults="\n".join(fault_table(fault["sites"])),
         sentences="\n".join(fault["sentences"]),
         fault_rounds=fault["rounds"],
         provenance="\n".join(f"- {name}: {value}" for name, value in provenance.items()),
@@ -78,6 +76,21 @@ def difference_table(rows: Rows, federation: Federation) -> list[str]:
     for words, variant in (("mean of those alone", ALONE), (POOLED, POOLED)):
         cells = [write_interval(_difference(rows, variant, column)) for column in _columns(federation)]
         lines.append(f"| {words} | {' | '.join(cells)} |")
+    return lines
+
+
+def answers(rows: Rows, federation: Federation) -> list[str]:
+    """Markdown: what the pancreas at the unseen site says to the questions, in a sentence for each comparison."""
+    column = (federation.unseen_site,), STRUCTURES[0]
+    lines = []
+    for words, variant in (("the networks trained alone (mean of them)", ALONE), ("the pooled network", POOLED)):
+        difference = _difference(rows, variant, column)
+        sure = difference.low > 0 or difference.high < 0
+        verdict = ("better than" if difference.low > 0 else "behind") if sure else "not to be told apart from"
+        lines.append(
+            f"- At the unseen site the federated network is **{verdict}** {words}: Dice of the pancreas "
+            f"{write_interval(difference)} higher, {difference.n} cases."
+        )
     return lines
 
 
