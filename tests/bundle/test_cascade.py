@@ -53,7 +53,8 @@ def scan() -> torch.Tensor:
 
 
 def cascade(**options) -> CascadeInferer:
-    return CascadeInferer(Threshold(), factor=2, region_size=REGION, truncation=TRUNCATION, margin=(2, 2, 2), **options)
+    options = {"localiser_size": (8, 8, 8), "region_size": REGION, "truncation": TRUNCATION, **options}
+    return CascadeInferer(Threshold(), factor=2, margin=(2, 2, 2), **options)
 
 
 def test_the_maps_equal_the_network_on_the_whole_scan_when_the_organ_lies_in_the_region():
@@ -64,6 +65,20 @@ def test_the_maps_equal_the_network_on_the_whole_scan_when_the_organ_lies_in_the
     torch.testing.assert_close(result[:, MAPS["distance"]], per_structure(TRUNCATION) * (1 - 2 * masks))
     assert result[:, MAPS["uncertainty"]].max() < 1e-5
     assert all(np.prod(size) < scan().numel() / 3 for size in network.sizes)
+
+
+@pytest.mark.parametrize("shape", [(41, 36, 2), (9, 7, 22), (5, 4, 3)])
+def test_both_networks_see_a_small_scan_as_training_crops_show_it_with_nothing_known_around(shape):
+    network, inferer = Threshold(), cascade()
+    image = scan()[(..., *(slice(12, 12 + side) for side in shape[:2]), slice(8, 8 + shape[2]))]
+    assert image.shape[2:] != shape or (image > 0.8).any()
+    result = inferer(image, network)
+    assert result.shape == (1, 6, *image.shape[2:])
+    assert torch.equal(result[:, MAPS["probability"]].round(), torch.cat([image > 0.5, image > 0.8], dim=1).float())
+    for size, least in zip(network.sizes[0], REGION, strict=True):
+        assert size >= least
+    for size in inferer.localiser.sizes[0]:
+        assert size >= 8
 
 
 def test_outside_the_region_everything_is_background():
@@ -209,12 +224,20 @@ def test_downsampling_takes_block_means_and_the_most_frequent_label():
     known = torch.ones_like(image)
     known[0, 2, 2, 2] = 0
     data = {"image": image, "label": label, "known": known}
-    result = Downsampled(keys="image", label_key="label", factor=2)(data)
+    result = Downsampled(keys="image", label_keys=["label"], factor=2)(data)
     assert result["image"][0, 0, 0, 0] == pytest.approx(image[0, :2, :2, :2].mean().item())
     assert result["label"][0, 0, 0, 0] == 2
     assert result["label"].sum() == 2
     # A block of which one voxel is not known is not known.
     assert result["known"].sum() == 7 and result["known"][0, 1, 1, 1] == 0
+
+
+def test_downsampling_keeps_what_is_not_known_of_a_label_map_apart_from_its_background():
+    organs = torch.full((1, 4, 2, 2), -1.0)
+    organs[0, 2:] = 7
+    data = {"image": torch.rand(1, 4, 2, 2), "organs": organs, "known": torch.ones_like(organs)}
+    result = Downsampled(keys="image", label_keys=["organs"], factor=2)(data)
+    assert result["organs"].ravel().tolist() == [-1, 7]
 
 
 def test_odd_sides_are_completed_by_the_edge():

@@ -135,7 +135,7 @@ def test_a_result_is_doubtful_where_localiser_and_fine_stage_disagree(tmp_path):
     whole = scan()
     scores = {}
     for localiser in (Threshold(), Elsewhere()):
-        inferer = CascadeInferer(localiser, 2, (32, 32, 16), TRUNCATION, margin=(9, 9, 5))
+        inferer = CascadeInferer(localiser, 2, (8, 8, 8), (32, 32, 16), TRUNCATION, margin=(9, 9, 5))
         pred = inferer(whole, Threshold())[0]
         values = scan_indicators(pred, whole[0], torch.ones_like(whole[0]), 27.0, Evidence.of(pred))
         scores[type(localiser).__name__] = model.judge(values)

@@ -131,8 +131,8 @@ def crop(organ: bool = True) -> dict[str, torch.Tensor]:
     return {"image": (0.1 + torch.rand_like(label)) * known, "label": label, "known": known}
 
 
-def hide(data: dict, seed: int = 0, prob: float = 1.0) -> dict:
-    hiding = RandHideSurroundings(image_key="image", label_key="label", prob=prob, margin=4, least_slices=3)
+def hide(data: dict, seed: int = 0, prob: float = 1.0, slabs: float = 0.0) -> dict:
+    hiding = RandHideSurroundings("image", "label", prob=prob, margin=4, least_slices=3, slabs=slabs)
     return hiding.set_random_state(seed)(data)
 
 
@@ -158,6 +158,20 @@ def test_the_box_shows_the_organ_in_plane_with_its_margin_and_some_of_its_slices
     assert 6 <= x.start <= 10 and 18 <= x.stop <= 22
     assert 4 <= y.start <= 8 and 14 <= y.stop <= 18
     assert z.start < 12 and z.stop > 6
+
+
+@pytest.mark.parametrize("organ", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_slab_keeps_what_the_crop_shows_in_plane(seed, organ):
+    data = crop(organ)
+    *_, z = box_of(hide(data, seed, slabs=1.0)["known"])
+    assert z.stop - z.start < 20 or (organ and z.stop - z.start == 20)
+    assert torch.equal(hide(data, seed, slabs=1.0)["known"][..., z], data["known"][..., z])
+
+
+def test_so_many_of_them_are_slabs_as_asked():
+    slabs = [box_of(hide(crop(), seed, slabs=0.5)["known"])[1] == slice(0, 26) for seed in range(200)]
+    assert np.mean(slabs) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_slices_that_are_kept_are_as_few_as_asked_and_as_many_as_there_are():

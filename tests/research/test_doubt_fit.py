@@ -99,7 +99,9 @@ class Threshold(torch.nn.Module):
 def chain(bundle_root) -> Chain:
     parser = ConfigParser()
     parser.read_config(str(bundle_root / "configs" / "train.json"))
-    inferer = CascadeInferer(Threshold(), factor=2, region_size=(32, 32, 24), truncation=(15.0, 7.5))
+    inferer = CascadeInferer(
+        Threshold(), factor=2, localiser_size=(8, 8, 8), region_size=(32, 32, 24), truncation=(15.0, 7.5)
+    )
     return Chain(inferer, Threshold(), parser.get_parsed_content("preprocessing"), 27.0)
 
 
@@ -130,14 +132,18 @@ def test_the_part_without_pancreas_is_the_larger_one():
 def test_a_misled_localiser_points_to_the_left_and_down():
     image = torch.zeros(1, 1, 60, 20, 40)
     image[..., 40:46, 8:12, 30:34] = 1
-    inferer = CascadeInferer(Threshold(), factor=2, region_size=(16, 16, 16), truncation=(15.0, 7.5))
+    inferer = CascadeInferer(
+        Threshold(), factor=2, localiser_size=(8, 8, 8), region_size=(16, 16, 16), truncation=(15.0, 7.5)
+    )
     places = [np.argwhere(each._localise(image)[0]).mean(0) for each in (inferer, misled(inferer))]
     assert (places[1] - places[0]).tolist() == [-30, 0, -24]
 
 
 @pytest.mark.parametrize("shape", [(20, 20, 40), (60, 20, 8)])
 def test_a_localiser_that_points_out_of_a_small_scan_finds_nothing(shape):
-    inferer = CascadeInferer(Threshold(), factor=2, region_size=(16, 16, 16), truncation=(15.0, 7.5))
+    inferer = CascadeInferer(
+        Threshold(), factor=2, localiser_size=(8, 8, 8), region_size=(16, 16, 16), truncation=(15.0, 7.5)
+    )
     assert not misled(inferer)._localise(torch.ones(1, 1, *shape))[0].any()
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from dualtask.distances.heaviside import per_structure
 from dualtask.inferers.evidence import Evidence, overlap
 from dualtask.inferers.heads import embedded_outputs, head_outputs
-from dualtask.inferers.region import Region, largest_component, region_of_interest
+from dualtask.inferers.region import Region, enlarged, largest_component, region_of_interest
 from dualtask.maps import MAPS, fuse_heads
 from dualtask.networks.fusion import FUSIONS
 from dualtask.structures import STRUCTURES
@@ -35,7 +35,10 @@ class CascadeInferer(Inferer):
     Args:
         localiser: dual-task network for block means of the scan.
         factor: side in voxels of the localiser's blocks.
-        region_size: smallest region in voxels, the size of the training crops.
+        localiser_size: sides in blocks of the localiser's training crops.
+        region_size: smallest region in voxels, the size of the training crops. What lies beyond a scan is not known,
+            and completes smaller ones to these sizes as in training: normalisation layers take statistics over all that
+            a network is given.
         truncation: truncation distance of each structure in mm.
         margin: voxels around the mask's box.
         agreement: Dice between the organ masks of two rounds at which the recurrence stops.
@@ -50,6 +53,7 @@ class CascadeInferer(Inferer):
         self,
         localiser: nn.Module,
         factor: int,
+        localiser_size: Sequence[int],
         region_size: Sequence[int],
         truncation: Sequence[float],
         margin: Sequence[int] = (6, 6, 5),
@@ -61,6 +65,7 @@ class CascadeInferer(Inferer):
         super().__init__()
         self.localiser = localiser
         self.factor = int(factor)
+        self.localiser_size = tuple(localiser_size)
         self.region_size = tuple(region_size)
         self.truncation = per_structure(truncation)
         self.margin = tuple(margin)
@@ -69,7 +74,7 @@ class CascadeInferer(Inferer):
         self.flips = flips
         self.fusion = fusion
         self.sliding_window = SlidingWindowInferer(
-            roi_size=self.region_size, overlap=0.25, mode="gaussian", padding_mode="replicate"
+            roi_size=self.region_size, overlap=0.25, mode="gaussian", padding_mode="constant"
         )
 
     @torch.no_grad()
@@ -99,8 +104,9 @@ class CascadeInferer(Inferer):
         organ = localised
         region = region_of_interest(organ, self.region_size, self.margin)
         for round_number in range(1, self.max_rounds + 1):
-            outputs, embedding = embedded_outputs(image[(..., *region)], network, self.flips)
-            maps = self._fuse(outputs, network)
+            crop, inside = enlarged(image[(..., *region)], self.region_size)
+            outputs, embedding = embedded_outputs(crop, network, self.flips)
+            maps = self._fuse(outputs[(..., *inside)], network)
             refined = np.zeros_like(organ)
             refined[region] = largest_component(_organ(maps))
             agreement = overlap(organ, refined)
@@ -111,7 +117,10 @@ class CascadeInferer(Inferer):
                 break
             organ, region = refined, next_region
         evidence = Evidence(
-            agreement, overlap(localised, refined), localiser_share, mean_over(refined[region], embedding)
+            agreement,
+            overlap(localised, refined),
+            localiser_share,
+            mean_over(enlarged(torch.as_tensor(refined[region])[None, None], self.region_size)[0], embedding),
         )
         return evidence.attached_to(self._paste(maps, region, image.shape))
 
@@ -121,7 +130,8 @@ class CascadeInferer(Inferer):
 
     def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, float | None]:
         """Largest component of what the localiser takes for the organ, [X, Y, Z], and its share of all of that."""
-        maps = self._fuse(head_outputs(downsample_image(image, self.factor), self.localiser), self.localiser)
+        blocks, inside = enlarged(downsample_image(image, self.factor), self.localiser_size)
+        maps = self._fuse(head_outputs(blocks, self.localiser)[(..., *inside)], self.localiser)
         seen = _organ(maps)
         coarse = largest_component(seen)
         share = np.count_nonzero(coarse) / np.count_nonzero(seen) if seen.any() else None
@@ -141,10 +151,9 @@ def _organ(maps: torch.Tensor) -> np.ndarray:
     return (maps[0, MAPS["probability"]][_ORGAN] > 0.5).cpu().numpy()
 
 
-def mean_over(organ: np.ndarray, embedding: torch.Tensor) -> tuple[float, ...] | None:
-    """Mean of an embedding [1, 32, X/s, Y/s, Z/s] over a mask [X, Y, Z], None if it is empty."""
-    mask = torch.as_tensor(organ, dtype=torch.float32, device=embedding.device)[None, None]
-    weights = functional.adaptive_avg_pool3d(mask, embedding.shape[2:])
+def mean_over(organ: torch.Tensor, embedding: torch.Tensor) -> tuple[float, ...] | None:
+    """Mean of an embedding [1, 32, X/s, Y/s, Z/s] over a boolean mask [1, 1, X, Y, Z], None if it is empty."""
     if not organ.any():
         return None
+    weights = functional.adaptive_avg_pool3d(organ.to(embedding), embedding.shape[2:])
     return tuple(((embedding * weights).sum((0, 2, 3, 4)) / weights.sum()).tolist())

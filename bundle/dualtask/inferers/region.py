@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch.nn import functional
 
 Region = tuple[slice, ...]
 """One slice an axis, of X, Y, Z."""
@@ -38,3 +40,19 @@ def region_of_interest(mask: np.ndarray, minimum: Sequence[int], margin: Sequenc
         start = min(max((box.start + box.stop - size) // 2, 0), shape - size)
         sides.append(slice(start, start + size))
     return tuple(sides)
+
+
+def enlarged(image: torch.Tensor, minimum: Sequence[int]) -> tuple[torch.Tensor, Region]:
+    """An image with zeros around it to a minimum size, and where it lies therein.
+
+    Args:
+        image: [B, C, X, Y, Z], 0 where nothing is known.
+        minimum: smallest sides in voxels; the image lies in their middle.
+    """
+    margins, place = [], []
+    for shape, least in zip(image.shape[2:], minimum, strict=True):
+        missing = max(least - shape, 0)
+        before = missing // 2
+        margins.append((before, missing - before))
+        place.append(slice(before, before + shape))
+    return functional.pad(image, [side for margin in reversed(margins) for side in margin]), tuple(place)

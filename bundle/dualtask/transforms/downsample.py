@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import torch
 from monai.config import KeysCollection
 from monai.networks.utils import one_hot
 from monai.transforms import MapTransform
 from torch.nn import functional
-
-from dualtask.structures import STRUCTURES
 
 
 def downsample_image(image: torch.Tensor, factor: int) -> torch.Tensor:
@@ -28,19 +26,19 @@ def downsample_image(image: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 class Downsampled(MapTransform):
-    """Block means of an image and the most frequent label of each block, [1, X, Y, Z] each.
+    """Block means of an image and the most frequent class of each block, [1, X, Y, Z] each.
 
     A block counts as ``known`` where its voxels do, all of them.
 
     Args:
         keys: key of the image.
-        label_key: key of the label map (0 background, 1 pancreas, 2 lesion).
+        label_keys: keys of the label maps, of whole numbers from -1 (class not known) on.
         factor: side of a block in voxels.
     """
 
-    def __init__(self, keys: KeysCollection, label_key: str, factor: int) -> None:
+    def __init__(self, keys: KeysCollection, label_keys: Sequence[str], factor: int) -> None:
         super().__init__(keys)
-        self.label_key = label_key
+        self.label_keys = tuple(label_keys)
         self.factor = int(factor)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
@@ -48,6 +46,8 @@ class Downsampled(MapTransform):
         for key in self.key_iterator(result):
             result[key] = downsample_image(torch.as_tensor(result[key])[None], self.factor)[0]
         result["known"] = (downsample_image(torch.as_tensor(result["known"])[None], self.factor)[0] > 0.99).float()
-        classes = one_hot(torch.as_tensor(result[self.label_key])[None], num_classes=len(STRUCTURES) + 1)
-        result[self.label_key] = downsample_image(classes, self.factor).argmax(1).float()
+        for key in self.label_keys:
+            classes = torch.as_tensor(result[key])[None] + 1
+            shares = downsample_image(one_hot(classes, num_classes=int(classes.max()) + 1), self.factor)
+            result[key] = shares.argmax(1).float() - 1
         return result

@@ -23,7 +23,7 @@ from dualtask.inferers import CascadeInferer
 from dualtask.inferers.cascade import mean_over
 from dualtask.inferers.evidence import Evidence, overlap
 from dualtask.inferers.heads import embedded_outputs
-from dualtask.inferers.region import largest_component, region_of_interest
+from dualtask.inferers.region import enlarged, largest_component, region_of_interest
 from dualtask.scans import DiskCache
 from dualtask.scans.datalists import Case
 from dualtask_research.doubt.results import Result
@@ -89,9 +89,13 @@ def training_embeddings(
         organ = scan["label"][0].numpy() > 0
         if organ.any():
             region = region_of_interest(organ, chain.inferer.region_size, chain.inferer.margin)
+            crop, mask = (
+                enlarged(values[:, *region][None], chain.inferer.region_size)[0]
+                for values in (scan["image"], torch.as_tensor(organ)[None])
+            )
             with torch.no_grad():
-                _, embedding = embedded_outputs(scan["image"][:, *region][None], chain.network)
-            embeddings.append(mean_over(organ[region], embedding))
+                _, embedding = embedded_outputs(crop, chain.network)
+            embeddings.append(mean_over(mask, embedding))
     return [embedding for embedding in embeddings if embedding is not None]
 
 
