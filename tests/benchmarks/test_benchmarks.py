@@ -11,6 +11,8 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
@@ -121,7 +123,7 @@ def test_engines_are_timed_in_turns_and_their_masks_compared_with_the_default(en
     assert order == 3 * both_mirror_images
     assert found[engines.DEFAULT]["dice"] == {"pancreas": 1.0}
     assert found["shifted"]["dice"] == {"pancreas": 0.0}
-    assert all(row[figure] > 0 for row in found.values() for figure in ("seconds", "cpu", "ready"))
+    assert all(row[figure] > 0 for row in found.values() for figure in ("seconds", "cpu"))
 
 
 @pytest.mark.parametrize("name", ["PyTorch, fp32", "ONNX Runtime, fp32", "OpenVINO, fp32"])
@@ -129,7 +131,7 @@ def test_an_engine_gives_what_the_network_gives(engines, name):
     engine = engines.ENGINES[name]
     if missing := engine.missing():
         pytest.skip(f"no {', '.join(missing)}")
-    network = DualTaskNet(DynUNetBackbone(width=4, stages=2), sharpness=(10.0, 5.0)).eval()
+    network = DualTaskNet(DynUNetBackbone(width=2, stages=3), sharpness=(10.0, 5.0)).eval()
     image = torch.rand(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected, found = network.heads(image), engine.build(network, [image])(image)
@@ -161,7 +163,8 @@ def test_an_engine_is_an_extra_only_if_it_is_much_faster_at_equal_masks(engines)
 
 def test_memory_is_measured_at_every_stage_of_a_scan(benchmark_module, tmp_path: Path):
     scan = tmp_path / "scan.nii.gz"
-    benchmark_module("inference").write_scan(scan, (64, 64, 20))
+    voxels = np.random.default_rng(0).normal(50, 100, (32, 32, 32)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.diag([3.0, 3.0, 3.0, 1.0])), scan)
     real_scans = benchmark_module("real_scans")
     found = real_scans.chain(scan)
     assert {"read", "preprocess", "localise", "segment", "invert", "write"} < set(found["stages"])
