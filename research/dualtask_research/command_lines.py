@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from dualtask_research.jobs.pool import JobPool, slurm_parameters
 
 
 def run_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """Arguments of a command that runs a study: ``study``, ``dataset_dir``, ``output_dir`` and ``threads``."""
+    """Arguments of a command that runs a study: ``study``, ``dataset_dir``, ``output_dir``, and :func:`job_pool`'s."""
     parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
     parser.add_argument("study", type=Path)
     parser.add_argument("--dataset_dir", type=Path, required=True, help="Decathlon folder whose cases name their site")
     parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time on a machine without a GPU")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
+    parser.add_argument(
+        "--slurm",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="submit jobs to SLURM: partition=gpu gpus_per_node=1 time=480 (minutes); the study may name more",
+    )
     return parser
+
+
+def job_pool(arguments: argparse.Namespace, slurm: Mapping[str, Any]) -> JobPool:
+    """Where a study runs.
+
+    Args:
+        arguments: of :func:`run_parser`.
+        slurm: what the study says of SLURM's jobs.
+
+    Raises:
+        InputError: see :class:`JobPool` and :func:`slurm_parameters`.
+    """
+    return JobPool(arguments.jobs, arguments.threads, slurm_parameters(slurm, arguments.slurm))
 
 
 def report_parser(prog: str, description: str | None, studies: str) -> argparse.ArgumentParser:

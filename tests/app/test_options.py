@@ -39,10 +39,10 @@ def test_head_of_the_panel_is_a_fusion_of_the_networks(cascade, head: str, fusio
 
 
 def test_threshold_reaches_the_label_map_and_nothing_else():
-    other, own = Compose([]), LabelMapd("pred", 0.5)
+    other, own = Compose([]), LabelMapd("pred", 0.5, 0.9)
     transforms = SegmentationOptions.of({"threshold": "0.3"}).of_transforms([other, own])
     assert transforms[0] is other
-    assert transforms[1].threshold == 0.3
+    assert (transforms[1].threshold, transforms[1].lesion_peak) == (0.3, 0.9)
     assert own.threshold == 0.5
 
 

@@ -191,6 +191,23 @@ def test_the_maps_are_split_as_asked_and_make_a_label_map_with_lesions_inside_th
     assert LabelMapd(keys="pred", threshold=0.85)(data)["pred"].max() == 1
 
 
+def test_a_lesion_is_believed_as_a_whole_where_one_of_its_voxels_is_likely_and_not_at_all_elsewhere():
+    maps = torch.zeros(2, 12, 4, 4)
+    maps[0] = 0.9
+    maps[1, 1:4, 1:3, 1:3], maps[1, 2, 1, 1] = 0.6, 0.95
+    maps[1, 6:11, 1:3, 1:3] = 0.89
+    label = LabelMapd("pred", 0.5, lesion_peak=0.9)({"pred": maps})["pred"]
+    assert (label[0, :5] == 2).sum() == 12
+    assert (label[0, 5:] == 1).all()
+    assert (LabelMapd("pred", 0.5)({"pred": maps})["pred"] == 2).sum() == 32
+
+
+def test_a_threshold_above_the_peak_of_lesions_holds():
+    maps = torch.full((2, 3, 3, 3), 0.92)
+    assert (LabelMapd("pred", 0.95, lesion_peak=0.9)({"pred": maps})["pred"] == 0).all()
+    assert (LabelMapd("pred", 0.91, lesion_peak=0.9)({"pred": maps})["pred"] == 2).all()
+
+
 def test_a_batch_of_scans_is_refused():
     with pytest.raises(ValueError, match="one scan at a time"):
         cascade()(torch.cat([scan(), scan()]), Threshold())

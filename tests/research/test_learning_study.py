@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from dualtask.errors import InputError
 from dualtask.evaluation import METRICS
 from dualtask.evaluation.tables import write_scores
 from dualtask.structures import STRUCTURES
-from dualtask_research.active_learning import study as module
-from dualtask_research.active_learning.study import Annotation, read_learning_study, run_learning_study
+from dualtask_research.active_learning.looks import read_looks
+from dualtask_research.active_learning.study import read_learning_study, run_learning_study
+from dualtask_research.jobs.pool import JobPool
 from dualtask_research.report.learning import main, verdict
 from dualtask_research.statistics import Comparison, Interval
 from small_workflows import SMALL_GRID, write_two_sites
@@ -57,26 +59,32 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Sequence[Sequence[str]]]]:
-    """Folders and commands of trainings that are not run: their Dice is the number of labelled scans / 10."""
-    done: list[tuple[Path, Sequence[Sequence[str]]]] = []
+def ran(run_here) -> list[list[str]]:
+    """Commands that are not run: the Dice of a training is its number of labelled scans / 10."""
+    done: list[list[str]] = []
 
-    def run(folder: Path, commands: list[list[str]], threads: int) -> dict[str, Any]:
-        done.append((folder, commands))
-        if folder.name != "localiser":
-            dice = int(folder.name[:3]) / 10
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess:
+        done.append(command)
+        folder = output_of(command)
+        if "evaluating" in command:
             names = {"case": "coastal_002", "site": "coastal"}
-            scores = {**dict.fromkeys(METRICS, 5.0), "dice": dice}
-            rows = [{**names, "structure": structure, **scores} for structure in STRUCTURES]
-            write_scores(folder / "metrics.csv", rows)
-        return {"commands": commands, "seconds": 60, "commit": "abc", "hardware": "a CPU", "versions": {"torch": "2"}}
+            scores = {**dict.fromkeys(METRICS, 5.0), "dice": int(folder.name[:3]) / 10}
+            write_scores(folder / "metrics.csv", [{**names, "structure": part, **scores} for part in STRUCTURES])
+        if "looking" in command:
+            np.savez(folder / "looks.npz", uncertainty=np.linspace(0, 1, 4), embeddings=np.eye(4))
+        return subprocess.CompletedProcess(command, 0)
 
-    def look(self: Annotation, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-        return np.linspace(0, 1, len(self.pool)), np.eye(len(self.pool))
-
-    monkeypatch.setattr(module, "run_commands", run)
-    monkeypatch.setattr(Annotation, "_look", look)
+    run_here(run)
     return done
+
+
+def output_of(command: list[str]) -> Path:
+    return Path(command[command.index("--output_dir") + 1])
+
+
+def trained(ran: list[list[str]]) -> list[Path]:
+    """Folders of the trainings, in their order."""
+    return [output_of(command) for command in ran if "training" in command]
 
 
 def labelled(folder: Path) -> list[str]:
@@ -85,21 +93,21 @@ def labelled(folder: Path) -> list[str]:
 
 
 def test_each_round_trains_on_more_scans_of_the_pool_for_as_many_steps(write, pool_dataset, tmp_path, ran):
-    run_learning_study(read_learning_study(write(seeds=[0])), pool_dataset, tmp_path / "out")
-    trainings = [(folder, commands) for folder, commands in ran if folder.name != "localiser"]
+    run_learning_study(read_learning_study(write(seeds=[0])), pool_dataset, tmp_path / "out", JobPool(2))
     kept = {"coastal_002.nii.gz", "valley_002.nii.gz"}
-    for folder, commands in trainings:
-        scans = labelled(folder)
-        assert not kept & set(scans)
-        epochs = int(commands[0][commands[0].index("--train#trainer#max_epochs") + 1])
-        assert epochs * len(scans) == 2
-    assert sorted({len(labelled(folder)) for folder, _ in trainings}) == [1, 2]
+    for command in ran:
+        if "training" in command:
+            scans = labelled(output_of(command))
+            assert not kept & set(scans)
+            epochs = int(command[command.index("--train#trainer#max_epochs") + 1])
+            assert epochs * len(scans) == 2
+    assert sorted({len(labelled(folder)) for folder in trained(ran)}) == [1, 2]
 
 
 def test_strategies_share_the_first_training_and_the_localiser_of_a_seed(write, pool_dataset, tmp_path, ran):
-    run_learning_study(read_learning_study(write()), pool_dataset, tmp_path / "out")
+    run_learning_study(read_learning_study(write()), pool_dataset, tmp_path / "out", JobPool(2))
     for seed in ("seed0", "seed1"):
-        names = [folder.name for folder, _ in ran if folder.parent.name == seed]
+        names = [folder.name for folder in trained(ran) if folder.parent.name == seed]
         assert names.count("localiser") == 1
         assert sum(name.startswith("001_") for name in names) == 1
         assert len(names) == len(set(names))
@@ -107,26 +115,27 @@ def test_strategies_share_the_first_training_and_the_localiser_of_a_seed(write, 
 
 def test_a_study_that_was_interrupted_goes_on_and_one_that_is_done_trains_nothing(write, pool_dataset, tmp_path, ran):
     study = read_learning_study(write())
-    table = run_learning_study(study, pool_dataset, tmp_path / "out").read_text()
+    table = run_learning_study(study, pool_dataset, tmp_path / "out", JobPool(2)).read_text()
     count = len(ran)
-    run_learning_study(study, pool_dataset, tmp_path / "out")
+    run_learning_study(study, pool_dataset, tmp_path / "out", JobPool(2))
     assert len(ran) == count
-    (ran[-1][0] / "done.json").unlink()
-    assert run_learning_study(study, pool_dataset, tmp_path / "out").read_text() == table
-    assert [folder for folder, _ in ran[count:]] == [ran[count - 1][0]]
+    last = output_of(ran[-1])
+    (last / "done.json").unlink()
+    assert run_learning_study(study, pool_dataset, tmp_path / "out", JobPool(2)).read_text() == table
+    assert {output_of(command) for command in ran[count:]} == {last}
 
 
 def test_another_number_of_steps_is_another_study(write, pool_dataset, tmp_path, ran):
-    run_learning_study(read_learning_study(write()), pool_dataset, tmp_path / "out")
+    run_learning_study(read_learning_study(write()), pool_dataset, tmp_path / "out", JobPool(2))
     with pytest.raises(InputError, match="other settings"):
-        run_learning_study(read_learning_study(write(steps=4)), pool_dataset, tmp_path / "out")
+        run_learning_study(read_learning_study(write(steps=4)), pool_dataset, tmp_path / "out", JobPool(2))
 
 
 def test_report_has_the_learning_curves_and_no_winner_among_equals(
     write, pool_dataset, tmp_path, ran, monkeypatch, capsys
 ):
     study = write()
-    cases = run_learning_study(read_learning_study(study), pool_dataset, tmp_path / "out")
+    cases = run_learning_study(read_learning_study(study), pool_dataset, tmp_path / "out", JobPool(2))
     output = tmp_path / "report"
     monkeypatch.setattr(
         "sys.argv", ["report", str(study), "--cases", str(cases), "--output_dir", str(output), "--synthetic"]
@@ -149,23 +158,15 @@ def test_verdict_names_what_is_surely_better_and_surely_worse():
     assert "No strategy beats" in verdict([comparison("c", 0.1, 0.2), comparison("d", 0.1, float("nan"))])
 
 
-def test_a_real_round_scores_the_held_out_scans_and_looks_at_the_whole_pool(write, pool_dataset, tmp_path):
-    looks = []
-    look = Annotation._look
-
-    def noted(self: Annotation, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-        looks.append(look(self, folder))
-        return looks[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Annotation, "_look", noted)
-        study = read_learning_study(write(strategies=["random"], seeds=[0], rounds=1))
-        cases = run_learning_study(study, pool_dataset, tmp_path / "out")
+def test_a_real_round_scores_the_held_out_scans_and_looks_at_the_whole_pool(write, pool_dataset, tmp_path, packages):
+    study = read_learning_study(write(strategies=["random"], seeds=[0], rounds=1))
+    cases = run_learning_study(study, pool_dataset, tmp_path / "out", JobPool())
     with cases.open() as file:
         rows = list(csv.DictReader(file))
     assert {row["case"] for row in rows} == {"coastal_002", "valley_002"}
     assert {(row["variant"], row["labelled"]) for row in rows} == {("random", "1")}
-    uncertainty, embeddings = looks[0]
+    (looks,) = (tmp_path / "out").rglob("looks.npz")
+    uncertainty, embeddings = read_looks(looks.parent)
     assert uncertainty.shape == (4,) and embeddings.shape[0] == 4
     assert ((uncertainty >= 0) & (uncertainty <= 1)).all() and np.isfinite(embeddings).all()
 
@@ -181,7 +182,7 @@ def test_a_real_round_scores_the_held_out_scans_and_looks_at_the_whole_pool(writ
 )
 def test_a_study_that_cannot_be_is_refused(write, pool_dataset, tmp_path, changes, sentence):
     with pytest.raises(InputError, match=sentence):
-        run_learning_study(read_learning_study(write(**changes)), pool_dataset, tmp_path / "out")
+        run_learning_study(read_learning_study(write(**changes)), pool_dataset, tmp_path / "out", JobPool(2))
 
 
 def test_an_absent_study_is_named(tmp_path):

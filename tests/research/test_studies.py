@@ -20,9 +20,10 @@ from monai.bundle import ConfigParser
 
 from dualtask.errors import InputError
 from dualtask.scans import decathlon_datalist
-from dualtask_research.studies import plan_runs, processes, read_study, runner
+from dualtask_research.jobs.pool import JobPool
+from dualtask_research.studies import plan_runs, read_study, runner
 from dualtask_research.studies.__main__ import main
-from dualtask_research.studies.runner import collect, commands, is_done, run_study
+from dualtask_research.studies.runner import collect, commands, run_study
 from dualtask_research.studies.tracking import track
 from small_workflows import SMALL_GRID
 
@@ -87,6 +88,7 @@ def test_the_localiser_of_a_fold_is_shared_by_its_variants_and_seeds_and_precede
         ({"variants": {"less": {"overlays": ["absent.json"]}}}, r"absent\.json, which does not exist"),
         ({"variants": None}, "cannot be read"),
         ({"test_sites": None}, "cannot be read"),
+        ({"slurm": "gpu"}, "cannot be read"),
     ],
 )
 def test_a_study_that_cannot_be_run_is_refused(changes, words, write):
@@ -101,7 +103,7 @@ def test_a_study_that_does_not_exist_is_refused(tmp_path):
 
 def test_a_test_site_that_the_data_lack_is_refused(write, small_dataset, tmp_path):
     with pytest.raises(InputError, match="no case of the site metro"):
-        run_study(read_study(write(test_sites=["metro"])), small_dataset, tmp_path / "out")
+        run_study(read_study(write(test_sites=["metro"])), small_dataset, tmp_path / "out", JobPool())
 
 
 def resolve(command: list[str]) -> ConfigParser:
@@ -159,22 +161,41 @@ def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_datase
             assert torch.equal(inference.get_parsed_content("localiser").sharpness, sharpness)
 
 
-def test_what_is_done_is_not_run_again_and_other_settings_are_refused(write, small_dataset, tmp_path, monkeypatch):
+def test_what_is_done_is_not_run_again_and_other_settings_are_refused(
+    write, small_dataset, tmp_path, monkeypatch, run_here
+):
     ran: list[str] = []
-    monkeypatch.setattr(runner, "track", lambda *arguments: None)
-    monkeypatch.setattr(processes.subprocess, "run", lambda command, **options: ran.append(command) or finish(command))
+    tracked: list[str] = []
+    monkeypatch.setattr(runner, "track", lambda output_dir, study, run, *others: tracked.append(run.name))
+    run_here(lambda command, **options: ran.append(command) or finish(command))
     study = read_study(write(variants={"full": {}}))
-    monkeypatch.setattr(processes, "_commit", lambda: "abc")
-    run_study(study, small_dataset, tmp_path / "out")
-    assert len(ran) == 3
-    run_study(study, small_dataset, tmp_path / "out")
-    assert len(ran) == 3
+    for _ in range(2):
+        run_study(study, small_dataset, tmp_path / "out", JobPool())
+        assert len(ran) == 3
+        assert tracked == ["localiser/valley/seed0", "full/valley/seed0"]
     changed = read_study(write(variants={"full": {}}, training={**TINY, "learning_rate": 0.1}))
-    with pytest.raises(InputError, match="other settings"):
-        is_done(changed, plan_runs(changed)[1], small_dataset, tmp_path / "out" / "tiny")
+    with pytest.raises(InputError, match=r"1 of 2 runs failed.*other settings"):
+        run_study(changed, small_dataset, tmp_path / "out", JobPool())
 
 
-def test_a_run_that_fails_is_one_sentence_and_the_others_go_on(write, small_dataset, tmp_path, monkeypatch):
+def test_a_run_that_finished_after_its_study_was_stopped_is_tracked_by_the_next(
+    write, small_dataset, tmp_path, monkeypatch, run_here
+):
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    study = read_study(write(variants={"full": {}}))
+    run_here(lambda command, **options: finish(command))
+    monkeypatch.setattr(runner, "track", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, small_dataset, tmp_path / "out", JobPool())
+    tracked: list[str] = []
+    monkeypatch.setattr(runner, "track", lambda output_dir, study, run, *others: tracked.append(run.name))
+    run_study(study, small_dataset, tmp_path / "out", JobPool())
+    assert tracked == ["localiser/valley/seed0", "full/valley/seed0"]
+
+
+def test_a_run_that_fails_is_one_sentence_and_the_others_go_on(write, small_dataset, tmp_path, monkeypatch, run_here):
     def run(command: list[str], stdout=None, **options: object) -> subprocess.CompletedProcess:
         if any("less.json" in word for word in command):
             stdout.write("error: The scan is flat.\n")
@@ -182,11 +203,10 @@ def test_a_run_that_fails_is_one_sentence_and_the_others_go_on(write, small_data
         return finish(command)
 
     monkeypatch.setattr(runner, "track", lambda *arguments: None)
-    monkeypatch.setattr(processes, "_commit", lambda: "abc")
-    monkeypatch.setattr(processes.subprocess, "run", run)
+    run_here(run)
     study = read_study(write())
     with pytest.raises(InputError, match=r"1 of 4 runs failed.*less/valley/seed0.*The scan is flat"):
-        run_study(study, small_dataset, tmp_path / "out")
+        run_study(study, small_dataset, tmp_path / "out", JobPool())
     with collect(study, tmp_path / "out" / "tiny").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["variant"], row["seed"], row["structure"], row["uncertainty"]) for row in rows] == [
@@ -197,26 +217,18 @@ def test_a_run_that_fails_is_one_sentence_and_the_others_go_on(write, small_data
     ]
 
 
-def test_the_variants_of_a_localiser_that_fails_are_not_trained(write, small_dataset, tmp_path, monkeypatch, capsys):
+def test_the_variants_of_a_localiser_that_fails_are_not_trained(write, small_dataset, tmp_path, run_here, capsys):
     ran: list[list[str]] = []
 
     def run(command: list[str], **options: object) -> subprocess.CompletedProcess:
         ran.append(command)
         return subprocess.CompletedProcess(command, 1)
 
-    monkeypatch.setattr(processes.subprocess, "run", run)
+    run_here(run)
     with pytest.raises(InputError, match="4 of 4 runs failed"):
-        run_study(read_study(write()), small_dataset, tmp_path / "out")
+        run_study(read_study(write()), small_dataset, tmp_path / "out", JobPool())
     assert len(ran) == 1
     assert "less/valley/seed0 was not trained, because its localiser" in capsys.readouterr().err
-
-
-def test_each_gpu_that_the_user_allows_gets_a_process(monkeypatch):
-    monkeypatch.setattr(runner.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert runner._gpus() == ["2", "5"]
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert runner._gpus() == ["0", "1"]
 
 
 def recorded(output_dir: Path) -> list[MlflowRun]:
@@ -244,12 +256,11 @@ def test_a_run_that_is_made_again_replaces_its_record(write, tmp_path):
 
 
 def test_the_command_runs_a_whole_study_and_then_finds_it_done(
-    write, small_dataset, tmp_path, bundle_root, monkeypatch, capsys
+    write, small_dataset, tmp_path, packages, monkeypatch, capsys
 ):
     (tmp_path / "grid.json").write_text(json.dumps({"image_format": SMALL_GRID}))
     study = write(overlays=["grid.json"], variants={"full": {}})
     command = ["studies", str(study), "--dataset_dir", str(small_dataset), "--output_dir", str(tmp_path / "out")]
-    monkeypatch.setenv("PYTHONPATH", str(bundle_root))
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the command replaces it
     monkeypatch.setattr(sys, "argv", [*command, "--dry-run"])
     main()
@@ -266,6 +277,6 @@ def test_the_command_runs_a_whole_study_and_then_finds_it_done(
     names = {run.data.tags["mlflow.runName"] for run in recorded(tmp_path / "out")}
     assert names == {"localiser/valley/seed0", "full/valley/seed0"}
 
-    monkeypatch.setattr(processes.subprocess, "run", None)
+    monkeypatch.setattr(JobPool, "_executor", None)
     main()
     assert "All results" in capsys.readouterr().out

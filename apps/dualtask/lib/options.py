@@ -81,7 +81,9 @@ class SegmentationOptions:
     def of_transforms(self, transforms: Sequence[Any]) -> list[Any]:
         """The postprocessing with this threshold."""
         return [
-            LabelMapd(transform.keys, self.threshold) if isinstance(transform, LabelMapd) else transform
+            LabelMapd(transform.keys, self.threshold, transform.lesion_peak)
+            if isinstance(transform, LabelMapd)
+            else transform
             for transform in transforms
         ]
 

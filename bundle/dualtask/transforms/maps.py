@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from skimage.filters import apply_hysteresis_threshold
 
 from dualtask.maps import MAPS, scan_uncertainty
 
@@ -40,20 +41,26 @@ class LabelMapd(MapTransform):
     """Label map uint8 [1, X, Y, Z] of the probabilities [2, X, Y, Z] of the nested structures.
 
     A voxel is pancreas where the probability of the organ exceeds the threshold, and lesion where in addition that of
-    the lesion does: lesions lie inside the organ.
+    the lesion does: lesions lie inside the organ. A lesion must be likely somewhere to be believed at all (hysteresis
+    thresholding): what a network takes for one in a healthy organ is seldom more than halfway certain.
 
     Args:
         keys: keys of the probabilities.
         threshold: in (0, 1), one for all scans and structures.
+        lesion_peak: probability that a connected lesion exceeds in one of its voxels; up to ``threshold`` all do.
     """
 
-    def __init__(self, keys: KeysCollection, threshold: float = 0.5) -> None:
+    def __init__(self, keys: KeysCollection, threshold: float = 0.5, lesion_peak: float = 0.0) -> None:
         super().__init__(keys)
         self.threshold = float(threshold)
+        self.lesion_peak = float(lesion_peak)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         result = dict(data)
         for key in self.key_iterator(result):
-            pancreas, lesion = (result[key] > self.threshold).split(1)
-            result[key] = pancreas.to(torch.uint8) + (pancreas & lesion).to(torch.uint8)
+            organ, lesion = result[key].split(1)
+            pancreas = organ > self.threshold
+            likely = torch.where(pancreas, lesion, 0)[0].cpu().numpy()
+            believed = apply_hysteresis_threshold(likely, self.threshold, max(self.threshold, self.lesion_peak))
+            result[key] = pancreas.to(torch.uint8) + torch.as_tensor(believed, device=pancreas.device)[None]
         return result

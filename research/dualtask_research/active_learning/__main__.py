@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dualtask.errors import print_input_errors_as_one_sentence
 from dualtask_research.active_learning.study import read_learning_study, run_learning_study
-from dualtask_research.command_lines import run_parser
+from dualtask_research.command_lines import job_pool, run_parser
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     print_input_errors_as_one_sentence()
     study = read_learning_study(arguments.study)
     folders = arguments.dataset_dir.resolve(), arguments.output_dir.resolve()
-    print("All results:", run_learning_study(study, *folders, arguments.threads))
+    print("All results:", run_learning_study(study, *folders, job_pool(arguments, study.slurm)))
 
 
 if __name__ == "__main__":

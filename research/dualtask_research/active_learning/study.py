@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,23 +12,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-import torch
-from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
 from dualtask import bundle_root
-from dualtask.active_learning.embedding import bottleneck_embeddings
 from dualtask.active_learning.selection import STRATEGIES
 from dualtask.errors import InputError
 from dualtask.evaluation.tables import read_scores, write_scores
 from dualtask.files import write_atomically
-from dualtask.maps import scan_uncertainty
 from dualtask.scans import decathlon_datalist, split
 from dualtask.scans.datalists import Case
-from dualtask_research.active_learning.simulation import Learner, simulate
+from dualtask_research.active_learning.looks import read_looks
+from dualtask_research.active_learning.simulation import Learner, Round, simulate
+from dualtask_research.jobs.commands import bundle_command
+from dualtask_research.jobs.pool import JobPool
 from dualtask_research.studies.plan import find_overlays
-from dualtask_research.studies.processes import bundle_command, run_commands, was_run, write_record
 
 _WEIGHTS = "model.pt"
 
@@ -46,6 +44,7 @@ class LearningStudy:
         steps: of each training, whatever the number of its scans.
         overlays: configs on top of the bundle's for training and inference alike.
         training, localiser_training, inference: settings (``id`` -> value) of these workflows.
+        slurm: parameters of SLURM's jobs, for those who ask for such (:class:`dualtask_research.jobs.pool.JobPool`).
     """
 
     name: str
@@ -61,6 +60,7 @@ class LearningStudy:
     training: Mapping[str, Any]
     localiser_training: Mapping[str, Any]
     inference: Mapping[str, Any]
+    slurm: Mapping[str, Any]
 
 
 def read_learning_study(path: Path) -> LearningStudy:
@@ -75,7 +75,8 @@ def read_learning_study(path: Path) -> LearningStudy:
         content = json.loads(path.read_text())
         overlays = find_overlays(path, content.pop("overlays"))
         strategies, seeds = tuple(content.pop("strategies")), tuple(content.pop("seeds"))
-        study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, **content)
+        slurm = dict(content.pop("slurm", {}))
+        study = LearningStudy(path.stem, overlays=overlays, strategies=strategies, seeds=seeds, slurm=slurm, **content)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -87,7 +88,7 @@ def read_learning_study(path: Path) -> LearningStudy:
     return study
 
 
-def run_learning_study(study: LearningStudy, dataset_dir: Path, output_dir: Path, threads: int = 1) -> Path:
+def run_learning_study(study: LearningStudy, dataset_dir: Path, output_dir: Path, pool: JobPool) -> Path:
     """Run what is not yet done of a study.
 
     A fifth of the cases of each site is kept for scoring; the pool is taken from the others. A localiser is trained for
@@ -97,7 +98,7 @@ def run_learning_study(study: LearningStudy, dataset_dir: Path, output_dir: Path
         study: what to run.
         dataset_dir: Decathlon folder whose cases name their ``site``.
         output_dir: folder of all studies; a training lies in ``<output_dir>/<study>/seed<k>/<scans>``.
-        threads: of each process.
+        pool: runs it; each strategy and seed is a sequence of trainings, and they go on side by side.
 
     Returns:
         ``cases.csv``: the rows of ``metrics.csv`` of each strategy and seed with ``labelled``, the number of scans.
@@ -106,24 +107,32 @@ def run_learning_study(study: LearningStudy, dataset_dir: Path, output_dir: Path
         InputError: a site has fewer scans than its pool, a training was made with other settings, or one failed.
     """
     candidates, held_out = split(decathlon_datalist(dataset_dir), validation_fraction=0.2, seed=0)
-    pool = _pool(study, candidates)
+    scans = _pool(study, candidates)
     folder = output_dir / study.name
-    rows: list[dict[str, Any]] = []
-    trainings = len(study.seeds) * len(study.strategies) * study.rounds
-    with tqdm(total=trainings, desc=study.name, unit="training") as progress:
-        for seed in study.seeds:
-            annotation = Annotation(study, pool, held_out, folder / f"seed{seed}", seed, threads)
+    annotations = {
+        seed: Annotation(study, dataset_dir, scans, held_out, folder / f"seed{seed}", seed, pool)
+        for seed in study.seeds
+    }
+    sequences = list(itertools.product(study.seeds, study.strategies))
+    with tqdm(total=len(sequences) * study.rounds, desc=study.name, unit="training") as progress:
 
-            def train(labelled: list[int], annotation: Annotation = annotation) -> Learner:
-                learner = annotation.train(labelled)
+        def annotate(sequence: tuple[int, str]) -> list[Round]:
+            seed, strategy = sequence
+
+            def train(labelled: list[int]) -> Learner:
+                learner = annotations[seed].train(labelled)
                 progress.update()
                 return learner
 
-            for strategy in study.strategies:
-                select = STRATEGIES[strategy]
-                for one in simulate(select, train, len(pool), study.initial, study.batch, study.rounds, seed):
-                    names = {"variant": strategy, "seed": seed, "labelled": len(one.labelled)}
-                    rows += [{**names, "test_site": row["site"], **row} for row in annotation.scores(one.labelled)]
+            select = STRATEGIES[strategy]
+            return simulate(select, train, len(scans), study.initial, study.batch, study.rounds, seed)
+
+        results = pool.map(annotate, sequences)
+    rows: list[dict[str, Any]] = []
+    for (seed, strategy), rounds in zip(sequences, results, strict=True):
+        for one in rounds:
+            names = {"variant": strategy, "seed": seed, "labelled": len(one.labelled)}
+            rows += [{**names, "test_site": row["site"], **row} for row in annotations[seed].scores(one.labelled)]
     write_scores(folder / "cases.csv", rows)
     return folder / "cases.csv"
 
@@ -133,44 +142,45 @@ class Annotation:
 
     Args:
         study: its settings.
-        pool: cases that may be labelled.
+        dataset_dir: folder that the cases are of.
+        scans: cases that may be labelled.
         held_out: cases that score the networks.
         folder: of the trainings.
         seed: of the trainings.
-        threads: of each process.
+        pool: runs them.
     """
 
     def __init__(
         self,
         study: LearningStudy,
-        pool: Sequence[Case],
+        dataset_dir: Path,
+        scans: Sequence[Case],
         held_out: Sequence[Case],
         folder: Path,
         seed: int,
-        threads: int,
+        pool: JobPool,
     ) -> None:
         self.study = study
-        self.pool = pool
+        self.dataset_dir = dataset_dir
+        self.scans = scans
         self.held_out = held_out
         self.folder = folder
         self.seed = seed
-        self.threads = threads
+        self.pool = pool
         self.start: Sequence[int] = ()
-        self.images: list[torch.Tensor] = []
 
     def train(self, labelled: Sequence[int]) -> Learner:
         """Train on some scans of the pool, score the network, and look at the whole pool with it.
 
-        The first call trains the localiser too, on the same scans.
+        The first call trains the localiser too, on the same scans; all strategies start with those.
         """
         self.start = self.start or tuple(labelled)
         self._run(self._localiser, [self._training(self._localiser, self.start, localise=True)])
         folder = self._folder(labelled)
-        self._run(folder, [self._training(folder, labelled), self._evaluation(folder)])
-        uncertainty, embeddings = self._look(folder)
+        self._run(folder, [self._training(folder, labelled), self._evaluation(folder), self._look(folder)])
         # A structure that neither reference nor prediction shows has no Dice.
         dice = [row["dice"] for row in self.scores(labelled) if not math.isnan(row["dice"])]
-        return Learner(fmean(dice), uncertainty, embeddings)
+        return Learner(fmean(dice), *read_looks(folder))
 
     def scores(self, labelled: Sequence[int]) -> list[dict[str, Any]]:
         """Scores of the held-out cases by the network that was trained on some scans of the pool."""
@@ -185,12 +195,11 @@ class Annotation:
         return self.folder / f"{len(labelled):03d}_{scans}"
 
     def _run(self, folder: Path, commands: list[list[str]]) -> None:
-        if not was_run(folder, commands):
-            write_record(folder, run_commands(folder, commands, threads=self.threads))
+        self.pool.run(folder, commands, f"{self.study.name}/{self.folder.name}/{folder.name}")
 
     def _training(self, folder: Path, labelled: Sequence[int], localise: bool = False) -> list[str]:
         configs = Path(bundle_root()) / "configs"
-        cases = [self.pool[index] for index in sorted(labelled)]
+        cases = [self.scans[index] for index in sorted(labelled)]
         epochs = self.study.steps // len(cases)
         settings = {
             **(self.study.localiser_training if localise else self.study.training),
@@ -207,42 +216,23 @@ class Annotation:
             "resume": True,
         }
         stage = [configs / "localiser.json"] if localise else []
-        overlays = [*stage, *self.study.overlays, _overlay(folder, [cases, cases[:1]])]
+        overlays = [*stage, *self.study.overlays, _overlay(folder / "cases.json", [cases, cases[:1]])]
         return bundle_command("training", [configs / "train.json", *overlays], settings)
 
     def _evaluation(self, folder: Path) -> list[str]:
-        configs = Path(bundle_root()) / "configs"
-        overlays = [configs / "evaluate.json", *self.study.overlays, _overlay(self.folder, self.held_out)]
-        settings = {**self._inference(folder), "output_dir": folder}
-        return bundle_command("evaluating", [configs / "inference.json", *overlays], settings)
+        scored = _overlay(self.folder / "cases.json", self.held_out)
+        return self._inference("evaluating", Path(bundle_root()) / "configs" / "evaluate.json", scored, folder)
 
-    def _inference(self, folder: Path) -> dict[str, Any]:
+    def _look(self, folder: Path) -> list[str]:
+        # Without labels: nothing may know them before the scans are chosen.
+        scans = _overlay(self.folder / "pool.json", [{"image": case["image"]} for case in self.scans])
+        return self._inference("looking", Path(__file__).with_name("looking.json"), scans, folder)
+
+    def _inference(self, workflow: str, config: Path, cases: Path, folder: Path) -> list[str]:
+        configs = [Path(bundle_root()) / "configs" / "inference.json", config, *self.study.overlays, cases]
         weights = {"weights": folder / _WEIGHTS, "localiser_weights": self._localiser / _WEIGHTS}
-        return {**self.study.inference, **weights}
-
-    def _look(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Uncertainty [n] and embedding [n, d] of each scan of the pool, by inference without its label."""
-        configs = Path(bundle_root()) / "configs"
-        workflow = ConfigWorkflow(
-            [str(config) for config in (configs / "inference.json", *self.study.overlays)],
-            meta_file=str(configs / "metadata.json"),
-            logging_file=False,
-            workflow_type="infer",
-            **{key: str(value) if isinstance(value, Path) else value for key, value in self._inference(folder).items()},
-        )
-        workflow.initialize()
-        part = workflow.parser.get_parsed_content
-        if not self.images:
-            preprocessing = part("preprocessing")
-            self.images = [preprocessing({"image": case["image"]})["image"].as_tensor() for case in self.pool]
-        network, inferer = part("network"), part("inferer")
-        uncertainties, looks = [], []
-        for image in self.images:
-            with bottleneck_embeddings(network) as embeddings:
-                maps = inferer(image[None].to(part("device")), network)[0]
-            uncertainties.append(fmean(scan_uncertainty(maps).values()))
-            looks.append(torch.stack(embeddings).mean(0).numpy())
-        return np.array(uncertainties), np.array(looks)
+        folders = {"dataset_dir": self.dataset_dir, "output_dir": folder}
+        return bundle_command(workflow, configs, {**self.study.inference, **weights, **folders})
 
 
 def _pool(study: LearningStudy, candidates: Sequence[Case]) -> list[Case]:
@@ -255,9 +245,7 @@ def _pool(study: LearningStudy, candidates: Sequence[Case]) -> list[Case]:
     return pool
 
 
-def _overlay(folder: Path, cases: Sequence[Any]) -> Path:
+def _overlay(path: Path, cases: Sequence[Any]) -> Path:
     """A config that names the cases of a workflow."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "cases.json"
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps({"cases": cases}, indent=1)))
     return path

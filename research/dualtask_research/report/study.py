@@ -152,7 +152,7 @@ def provenance_of(study: str, records: Sequence[Mapping[str, Any]]) -> dict[str,
 
     Args:
         study: path of its file in the repository.
-        records: of its runs (``dualtask_research.studies.processes``).
+        records: of its runs (``dualtask_research.jobs.commands``).
     """
     minutes = sum(record["seconds"] for record in records) / 60
     return {

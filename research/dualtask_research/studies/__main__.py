@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from dualtask.errors import print_input_errors_as_one_sentence
-from dualtask_research.command_lines import run_parser
+from dualtask_research.command_lines import job_pool, run_parser
 from dualtask_research.studies import plan_runs, read_study, run_study
 from dualtask_research.studies.runner import commands
 
@@ -13,7 +13,6 @@ from dualtask_research.studies.runner import commands
 def main() -> None:
     """Run a study, or print its commands."""
     parser = run_parser("dualtask_research.studies", "Run a leave-one-site-out study.")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time on a machine without a GPU")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
@@ -24,7 +23,7 @@ def main() -> None:
             for command in commands(study, run, dataset_dir, output_dir / study.name):
                 print(shlex.join(command))
         return
-    print("All results:", run_study(study, dataset_dir, output_dir, arguments.jobs, arguments.threads))
+    print("All results:", run_study(study, dataset_dir, output_dir, job_pool(arguments, study.slurm)))
 
 
 if __name__ == "__main__":

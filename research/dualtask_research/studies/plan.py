@@ -45,6 +45,7 @@ class Study:
         overlays: configs on top of the bundle's for training and inference alike.
         training, localiser_training, inference: settings (``id`` -> value) of these workflows.
         variants: what is compared.
+        slurm: parameters of SLURM's jobs, for those who ask for such (:class:`dualtask_research.jobs.pool.JobPool`).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Study:
     localiser_training: Settings
     inference: Settings
     variants: tuple[Variant, ...]
+    slurm: Settings
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
             localiser_training=content.get("localiser_training", {}),
             inference=content.get("inference", {}),
             variants=variants,
+            slurm=dict(content.get("slurm", {})),
         )
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         if isinstance(error, InputError):

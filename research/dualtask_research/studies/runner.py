@@ -1,28 +1,25 @@
-"""Runs the trainings and evaluations of a study, each as a process of its own."""
+"""Runs the trainings and evaluations of a study, each as a job of its own."""
 
 from __future__ import annotations
 
 import csv
-import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from dualtask import bundle_root
 from dualtask.errors import InputError
 from dualtask.evaluation.tables import write_scores
 from dualtask.scans import decathlon_datalist
+from dualtask_research.jobs.commands import RECORD, bundle_command, read_record, write_record
+from dualtask_research.jobs.pool import JobPool
 from dualtask_research.studies.plan import Run, Study, localiser_of, plan_runs
-from dualtask_research.studies.processes import RECORD, bundle_command, run_commands, was_run, write_record
 from dualtask_research.studies.tracking import track
 
 
-def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, threads: int = 1) -> Path:
+def run_study(study: Study, dataset_dir: Path, output_dir: Path, pool: JobPool) -> Path:
     """Run what is not yet done of a study.
 
     Every choice is made on training sites: the site that a fold leaves out reaches neither training nor validation,
@@ -32,8 +29,7 @@ def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, 
         study: what to run.
         dataset_dir: Decathlon folder whose cases name their ``site``.
         output_dir: folder of all studies; a run lies in ``<output_dir>/<study>/<variant>/<site>/seed<k>``.
-        jobs: processes at a time on a machine without a GPU; with GPUs there is one process for each.
-        threads: of each process.
+        pool: runs it.
 
     Returns:
         ``cases.csv``: the rows of ``metrics.csv`` of all runs, with variant, test site and seed.
@@ -44,42 +40,26 @@ def run_study(study: Study, dataset_dir: Path, output_dir: Path, jobs: int = 1, 
     """
     _check_sites(study, dataset_dir)
     folder = output_dir / study.name
-    devices = _gpus() or [""] * jobs
-    free: SimpleQueue[str] = SimpleQueue()
-    for device in devices:
-        free.put(device)
     failures: list[str] = []
     runs = plan_runs(study)
-    with ThreadPoolExecutor(len(devices)) as pool, tqdm(total=len(runs), desc=study.name, unit="run") as progress:
+    with tqdm(total=len(runs), desc=study.name, unit="run") as progress:
 
         def finish(run: Run) -> None:
-            device = free.get()
             try:
-                if not is_done(study, run, dataset_dir, folder):
-                    _execute(study, run, dataset_dir, folder, device, threads)
+                _execute(study, run, dataset_dir, folder, pool)
             except InputError as error:
                 failures.append(str(error))
                 progress.write(f"failed: {error}", file=sys.stderr)
             finally:
-                free.put(device)
                 progress.update()
 
         # The variants of a fold need its localiser, so all localisers come first.
         for wave in ([run for run in runs if run.variant is None], [run for run in runs if run.variant]):
-            list(pool.map(finish, wave))
+            pool.map(finish, wave)
     table = collect(study, folder)
     if failures:
         raise InputError(f"{len(failures)} of {len(runs)} runs failed, the first: {failures[0]}")
     return table
-
-
-def is_done(study: Study, run: Run, dataset_dir: Path, folder: Path) -> bool:
-    """Whether a run has finished before.
-
-    Raises:
-        InputError: it has, with other settings.
-    """
-    return was_run(folder / run.name, commands(study, run, dataset_dir, folder))
 
 
 def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[list[str]]:
@@ -107,13 +87,16 @@ def commands(study: Study, run: Run, dataset_dir: Path, folder: Path) -> list[li
     ]
 
 
-def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, device: str, threads: int) -> None:
+def _execute(study: Study, run: Run, dataset_dir: Path, folder: Path, pool: JobPool) -> None:
     output = folder / run.name
     if run.variant and not (folder / localiser_of(study, run.test_site).name / RECORD).is_file():
         raise InputError(f"{run.name} was not trained, because its localiser is not finished.")
-    record = run_commands(output, commands(study, run, dataset_dir, folder), device, threads)
-    track(folder.parent, study, run, output, record["versions"])
-    write_record(output, record)
+    pool.run(output, commands(study, run, dataset_dir, folder), f"{study.name}/{run.name}")
+    record = read_record(output)
+    # A run may have finished after the study that started it was stopped.
+    if not record.get("tracked"):
+        track(folder.parent, study, run, output, record["versions"])
+        write_record(output, {**record, "tracked": True})
 
 
 def collect(study: Study, folder: Path) -> Path:
@@ -138,10 +121,3 @@ def _check_sites(study: Study, dataset_dir: Path) -> None:
         )
     if len(sites) < 2:
         raise InputError(f"{dataset_dir} has one site only: leaving it out would leave nothing to train on.")
-
-
-def _gpus() -> list[str]:
-    """Values of CUDA_VISIBLE_DEVICES that name one GPU each, among those that the user lets us see."""
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",")[:count] if visible else [str(index) for index in range(count)]
