@@ -1,8 +1,8 @@
 """The bundle's inference of given scans, stage by stage: seconds, memory, and how near to the time of reading the file.
 
-Each run has a process of its own, and they take turns in rounds: reading the file once with nibabel, the whole chain
-from the file to the written mask by the transforms of ``inference.json``, and, for the smallest file, the command of
-the bundle, once whole and once ending where the scan would be read. The latter is its start: imports, configs, weights.
+Scans take turns in rounds. Each time a process of its own reads the file once with nibabel, and then runs the whole
+chain from the file to the written mask by the transforms of ``inference.json``. For the smallest file the command of
+the bundle is run, too, once whole and once ending where it would read the scan: its start, of imports, configs, weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,12 @@ from memory import peak_gib, reset_peak
 from parts import timed
 
 _SYNTHETIC = (96, 96, 40)
-_TIMES = ("seconds", "cpu")
 _START = "['$@evaluator']"
 """In the place of what the command runs: everything is built, nothing read."""
 
 
-def read_once(scan: Path) -> dict[str, float]:
-    """Wall and CPU seconds of reading all voxels of a NIfTI file once, as they are stored."""
-    started = time.process_time()
-    seconds = timed(lambda: np.asanyarray(nib.load(scan).dataobj))[1]
-    return {"seconds": seconds, "cpu": time.process_time() - started}
-
-
-def chain(scan: Path) -> dict[str, Any]:
-    """Wall seconds of each stage of the bundle's inference, and of all wall and CPU seconds and peak memory.
+def run_once(scan: Path) -> dict[str, Any]:
+    """Wall and CPU seconds of reading a NIfTI file once as it is stored, and of the chain with each of its stages.
 
     The peak memory of a stage is the largest resident size of this process in GiB while it ran, whatever of it was
     there before.
@@ -53,14 +45,15 @@ def chain(scan: Path) -> dict[str, Any]:
         peaks[stage] = max(peaks.get(stage, 0.0), peak_gib())
         reset_peak()
 
-    started = time.perf_counter(), time.process_time()
+    started = time.process_time()
+    seconds = timed(lambda: np.asanyarray(nib.load(scan).dataobj))[1]
+    read = {"seconds": seconds, "cpu": time.process_time() - started}
+    reset_peak()
+    started, started_cpu = time.perf_counter(), time.process_time()
     stages = run_ours(scan, ended)
-    wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     seconds = sum(stages.values())
-    return {"stages": stages, "peaks": peaks, "seconds": seconds, "cpu": cpu * seconds / wall}
-
-
-_ONCE = {"read once": read_once, "chain": chain}
+    cpu = (time.process_time() - started_cpu) * seconds / (time.perf_counter() - started)
+    return {"read once": read, "chain": {"seconds": seconds, "cpu": cpu}, "stages": stages, "peaks": peaks}
 
 
 def command(scan: Path, *options: str) -> dict[str, float]:
@@ -88,36 +81,31 @@ def measure(scans: Sequence[Path], rounds: int) -> dict[str, Any]:
     smallest = min(scans, key=lambda scan: scan.stat().st_size)
     runs = []
     for _ in range(rounds):
-        run: dict[str, Any] = {"scans": {}}
-        for scan in scans:
-            program = [sys.executable, __file__, str(scan), "--once"]
-            run["scans"][scan] = {name: in_own_process([*program, name]) for name in _ONCE}
-        run["command"] = {"start": command(smallest, "--run", _START), "whole": command(smallest)}
-        runs.append(run)
+        found = {scan: in_own_process([sys.executable, __file__, str(scan), "--once"]) for scan in scans}
+        typed = {"start": command(smallest, "--run", _START), "whole": command(smallest)}
+        runs.append({"scans": found, "command": typed})
     return {
         "rounds": rounds,
         "scans": {scan.name: _scan_row(scan, [run["scans"][scan] for run in runs]) for scan in scans},
         "command": {
             "scan": smallest.name,
-            **{part: _medians([run["command"][part] for run in runs], _TIMES) for part in ("start", "whole")},
+            **{part: _medians([run["command"][part] for run in runs]) for part in ("start", "whole")},
         },
     }
 
 
 def _scan_row(scan: Path, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     header = nib.load(scan).header
-    chains = [run["chain"] for run in runs]
     return {
         "shape": list(header.get_data_shape()),
         "spacing": [round(float(side), 3) for side in header.get_zooms()],
         "MB": scan.stat().st_size / 1e6,
-        **{kind: _medians([run[kind] for run in runs], _TIMES) for kind in _ONCE},
-        **{figure: _medians([each[figure] for each in chains], chains[0][figure]) for figure in ("stages", "peaks")},
+        **{figure: _medians([run[figure] for run in runs]) for figure in runs[0]},
     }
 
 
-def _medians(runs: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, float]:
-    return {name: statistics.median(run[name] for run in runs) for name in names}
+def _medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
 def _lines(result: Mapping[str, Any]) -> list[str]:
@@ -164,10 +152,10 @@ def main() -> None:
     parser.add_argument("scans", type=Path, nargs="*", help="NIfTI files; a small synthetic one if none is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    parser.add_argument("--once", choices=_ONCE, help=argparse.SUPPRESS)
+    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.once:
-        print(json.dumps(_ONCE[arguments.once](*arguments.scans)))
+        print(json.dumps(run_once(*arguments.scans)))
         return
     with tempfile.TemporaryDirectory() as folder:
         synthetic = Path(folder) / "synthetic.nii.gz"
