@@ -1,8 +1,8 @@
 """The bundle's inference of given scans, stage by stage: seconds, memory, and how near to the time of reading the file.
 
 Scans take turns in rounds. Each time a process of its own reads the file once with nibabel, and then runs the whole
-chain from the file to the written mask by the transforms of ``inference.json``. For the smallest file the command of
-the bundle is run, too, once whole and once ending where it would read the scan: its start, of imports, configs, weights.
+chain from the file to the written mask by the transforms of ``inference.json``. For the smallest file the bundle's
+command is run, too, once whole and once ending where it would read the scan: its start, of imports, configs, weights.
 """
 
 from __future__ import annotations
