@@ -5,6 +5,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 DEMO ?= $(CURDIR)/demo
 STUDIES ?= $(DEMO)/studies/imagesTr
 SERIES ?= $(DEMO)/series
+FEDERATED := $(DEMO)/federated
 PORT ?= 8000
 DICOM_PORT ?= 8043
 CASE ?= metro_001
@@ -35,7 +36,7 @@ CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real test lint format manifest figures bench robustness real-scans figures-real check-site fetch-msd pictures
-.PHONY: archive-demo clicks doubt serve serve-dicomweb debian clean test-bundle zoo
+.PHONY: archive-demo clicks doubt federated federated-figures serve serve-dicomweb debian clean test-bundle zoo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -60,6 +61,13 @@ $(DEMO)/training_synthetic/dataset.json: | $(VENV)/installed
 
 $(DEMO)/clicks/dataset.json: | $(VENV)/installed
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/clicks --cases-per-site 2 --seed 6000
+
+$(FEDERATED)/data/test/dataset.json: | $(VENV)/installed
+	for site in alpine coastal valley; do \
+		PYTHONPATH=bundle python -m dualtask.phantom --output $(FEDERATED)/data/$$site --sites $$site \
+			--cases-per-site 8 --seed 0 --matrix 96 || exit; \
+	done
+	PYTHONPATH=bundle python -m dualtask.phantom --output $(FEDERATED)/data/test --cases-per-site 8 --seed 9000 --matrix 96
 
 # Never fails: where apt cannot bring them, the tests are skipped and `make serve-dicomweb` says what is missing.
 # RUNLEVEL keeps Orthanc's own service, which would listen to other machines, from being started.
@@ -195,6 +203,19 @@ robustness: $(VENV)/installed ## docs/reference/robustness.md and docs/reference
 
 archive-demo: $(VENV)/installed ## docs/reference/archive.md: 60 synthetic series by two workers, one of them killed
 	PYTHONPATH=bundle python benchmarks/archive.py --output docs/reference/archive.md
+
+federated: $(FEDERATED)/data/test/dataset.json ## three synthetic sites train together by NVFlare's simulator, weights in demo/federated/
+	PYTHONPATH=bundle:research python -m dualtask_research.federated train configs/federated/synthetic.json \
+		--data_dir $(FEDERATED)/data --output_dir $(FEDERATED)/trained
+
+federated-figures: $(FEDERATED)/data/test/dataset.json ## docs/reference/federated.md: federated training against sites alone and pooled
+	PYTHONPATH=bundle:research python -m dualtask_research.federated compare configs/federated/synthetic.json \
+		--data_dir $(FEDERATED)/data --output_dir $(FEDERATED)/comparison
+	PYTHONPATH=bundle:research:benchmarks python benchmarks/federated_faults.py --data $(FEDERATED)/data \
+		--output docs/results/federated/faults.json
+	PYTHONPATH=bundle:research python -m dualtask_research.federated report configs/federated/synthetic.json \
+		--results $(FEDERATED)/comparison --faults docs/results/federated/faults.json \
+		--table docs/results/federated/cases.csv --page docs/reference/federated.md
 
 serve: $(VENV)/installed ## annotation server on the demo studies (STUDIES=<folder or DICOMweb URL>, PORT=8000)
 	@test "$(STUDIES)" != "$(DEMO)/studies/imagesTr" || $(MAKE) --no-print-directory $(DEMO)/studies/dataset.json
