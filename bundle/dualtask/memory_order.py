@@ -23,7 +23,8 @@ def in_memory_order(volume: np.ndarray, order: Literal["C", "F"], dtype: DTypeLi
     (4, 8, 24)
     """
     dtype = np.dtype(volume.dtype if dtype is None else dtype)
-    if volume.dtype == dtype and volume.flags[f"{order}_CONTIGUOUS"]:
+    lies_so = volume.flags.c_contiguous if order == "C" else volume.flags.f_contiguous
+    if volume.dtype == dtype and lies_so:
         return volume
     result = np.empty(volume.shape, dtype, order)
     for place in range(volume.shape[1]):
