@@ -227,7 +227,7 @@ def verdict(stages: Mapping[str, Mapping[str, Mapping[str, Any]]], engines: Mapp
         engines: those that took part.
     """
     seconds = {name: sum(rows[name]["cpu"] for rows in stages.values()) for name in engines}
-    dice = {name: min(min(rows[name]["dice"].values()) for rows in stages.values()) for name in engines}
+    dice = {name: min(min(rows[name]["dice"].values(), default=1.0) for rows in stages.values()) for name in engines}
     equal = [name for name in engines if dice[name] >= EQUAL_MASKS]
     best = min((name for name in equal if not engines[name].needs), key=seconds.__getitem__)
     extras = [name for name in equal if engines[name].needs and seconds[best] / seconds[name] >= WORTH_AN_EXTRA]
