@@ -27,7 +27,9 @@ EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/
 REAL := $(DEMO)/real/$(or $(SITE),scans)
 EVALUATE_REAL := $(EVALUATE) --dataset_dir $(if $(SITE),$(REAL),$(DATA)) --output_dir $(REAL)/masks
 
-# NNUNET: Python of an environment with nnunetv2, whose predictor then takes part.
+# NNUNET: Python of an environment with nnunetv2, whose predictor then takes part. ENGINES: of one with openvino and nncf.
+# SCANS: of patients, NIfTI; without them their figures stay as they are. Masks are compared on the first, int8 is
+# quantised with the others.
 PERFORMANCE := PYTHONPATH=bundle:apps/dualtask:tests python benchmarks
 FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
@@ -188,8 +190,11 @@ bench: $(VENV)/installed ## docs/reference/performance.md: speed, side by side (
 	$(PERFORMANCE)/training_step.py $(if $(QUICK),--steps 1) --output $(FIGURES)/training_step.json
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),64 64 20,512 512 20) $(CONTEST) --output $(FIGURES)/inference_thin.json
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),96 96 40,512 512 200) $(CONTEST) --output $(FIGURES)/inference.json
+	$(if $(QUICK)$(SCANS),$(PERFORMANCE)/real_scans.py $(SCANS) $(if $(QUICK),--rounds 1) --output $(FIGURES)/real_scans.json)
 	$(PERFORMANCE)/scaling.py $(if $(QUICK),--quick) --output $(FIGURES)/scaling.json
 	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
+	PYTHONPATH=bundle $(or $(ENGINES),python) benchmarks/engines.py \
+		$(if $(SCANS),--scan $(firstword $(SCANS)) --calibration $(wordlist 2,99,$(SCANS))) $(if $(QUICK),--rounds 2) --output $(FIGURES)/engines.json
 	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs/reference)/performance.md
 
 robustness: $(VENV)/installed ## docs/reference/robustness.md and docs/reference/load.md: damaged inputs, faults, load

@@ -32,6 +32,7 @@ def surroundings() -> dict[str, Any]:
         "bf16 instructions": known,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -44,8 +45,10 @@ def sentence(found: Mapping[str, Any]) -> str:
     """The surroundings in words."""
     low = f", {', '.join(found['bf16 instructions'])}" if found["bf16 instructions"] else ", no bf16 instructions"
     gpu = f"; {found['gpu']}" if found["gpu"] else ""
+    # Figures of version 0.3.0 do not say it.
+    load = f", load {found['load']:.0f}" if "load" in found else ""
     return (
-        f"{found['processor']}, {found['cores']} cores{low}{gpu}; {found['threads']} thread(s); "
+        f"{found['processor']}, {found['cores']} cores{low}{gpu}; {found['threads']} thread(s){load}; "
         f"Python {found['python']}, PyTorch {found['torch']}, MONAI {found['monai']}; commit {found['commit']}"
     )
 

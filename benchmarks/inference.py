@@ -75,8 +75,8 @@ def write_scan(path: Path, shape: tuple[int, int, int], series: Path | None = No
         write_dicom_series(series, replace(small, image=image, label=np.zeros(shape, np.uint8), affine=affine))
 
 
-def run_ours(scan: Path) -> dict[str, float]:
-    """Seconds of each stage of the bundle's inference."""
+def run_ours(scan: Path, ended: Callable[[str], None] = lambda stage: None) -> dict[str, float]:
+    """Seconds of each stage of the bundle's inference; ``ended`` is told each part of a stage that is done."""
     with tempfile.TemporaryDirectory() as folder:
         part = inference_parts(datalist=[str(scan)], output_dir=folder)
         before, after = part("preprocessing").flatten().transforms, part("postprocessing").flatten().transforms
@@ -87,6 +87,7 @@ def run_ours(scan: Path) -> dict[str, float]:
         def stage_of(stage: str, step: Callable, *values: object) -> object:
             result, seconds = timed(step, *values)
             stages[stage] = stages.get(stage, 0.0) + seconds
+            ended(stage)
             return result
 
         network.heads = partial(stage_of, "segment", network.heads)

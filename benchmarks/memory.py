@@ -12,3 +12,8 @@ def peak_gib() -> float:
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+
+
+def reset_peak() -> None:
+    """Let :func:`peak_gib` count from now on."""
+    Path("/proc/self/clear_refs").write_text("5")

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from dualtask.files import write_atomically
+from dualtask.memory_order import in_memory_order
 
 
 def save_nifti(path: str | os.PathLike[str], voxels: np.ndarray, affine: np.ndarray, description: str = "") -> None:
@@ -19,7 +20,7 @@ def save_nifti(path: str | os.PathLike[str], voxels: np.ndarray, affine: np.ndar
         affine: [4, 4] voxel -> mm, RAS+.
         description: at most 79 characters for the header.
     """
-    image = nib.Nifti1Image(voxels, affine)
+    image = nib.Nifti1Image(in_memory_order(voxels, "F"), affine)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode("ascii")
     image.set_sform(affine, code=1)

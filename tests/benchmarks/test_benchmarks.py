@@ -5,12 +5,19 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+import torch
+
+from dualtask.networks import DualTaskNet, DynUNetBackbone
+from dualtask.networks.heads import Heads
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -74,9 +81,114 @@ def test_peak_memory_is_of_the_program_itself_not_of_the_one_that_started_it():
 
 
 @pytest.fixture
-def performance_page(monkeypatch: pytest.MonkeyPatch):
+def benchmark_module(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("performance_page")
+    return importlib.import_module
+
+
+@pytest.fixture
+def engines(benchmark_module):
+    return benchmark_module("engines")
+
+
+class _SeesBrightVoxels(torch.nn.Module):
+    """Takes what is bright for organ, and nothing for lesion."""
+
+    sharpness = torch.full((1, 2, 1, 1, 1), 10.0)
+    regression_share = 0.5
+
+    def heads(self, image: torch.Tensor) -> Heads:
+        distance = torch.cat([1 - 2 * image, torch.ones_like(image)], dim=1)
+        return Heads(-20 * distance, distance, image)
+
+
+@pytest.fixture
+def stage(engines):
+    """An image of 16 planes, half of them bright."""
+    image = (torch.arange(16) < 8).float().view(1, 1, 16, 1, 1).repeat(1, 1, 1, 8, 8)
+    return engines.Stage(_SeesBrightVoxels(), torch.ones(1, 2, 1, 1, 1), image, [image], flips=[[0]])
+
+
+def test_engines_are_timed_in_turns_and_their_masks_compared_with_the_default(engines, stage):
+    order = []
+
+    def told(name: str, step: int):
+        def build(network, images):
+            return lambda image: order.append(name) or network.heads(image.roll(step, 2))
+
+        return engines.Engine(build)
+
+    found = engines.compare(stage, {engines.DEFAULT: told("default", 0), "shifted": told("shifted", 8)}, rounds=2)
+    both_mirror_images = ["default"] * 2 + ["shifted"] * 2
+    assert order == 3 * both_mirror_images
+    assert found[engines.DEFAULT]["dice"] == {"pancreas": 1.0}
+    assert found["shifted"]["dice"] == {"pancreas": 0.0}
+    assert all(row[figure] > 0 for row in found.values() for figure in ("seconds", "cpu"))
+
+
+@pytest.mark.parametrize("name", ["PyTorch, fp32", "ONNX Runtime, fp32", "OpenVINO, fp32"])
+def test_an_engine_gives_what_the_network_gives(engines, name):
+    engine = engines.ENGINES[name]
+    if missing := engine.missing():
+        pytest.skip(f"no {', '.join(missing)}")
+    network = DualTaskNet(DynUNetBackbone(width=2, stages=3), sharpness=(10.0, 5.0)).eval()
+    image = torch.rand(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = network.heads(image), engine.build(network, [image])(image)
+        for its, ours in zip(found[:3], expected[:3], strict=True):
+            torch.testing.assert_close(its, ours, rtol=1e-3, atol=1e-4)
+
+
+def test_an_engine_names_what_is_not_installed(engines):
+    assert engines.Engine(None, ("torch", "sh", "no_such_module")).missing() == ["no_such_module"]
+
+
+def test_an_engine_is_an_extra_only_if_it_is_much_faster_at_equal_masks(engines):
+    contestants = {
+        engines.DEFAULT: engines.Engine(None),
+        "little faster": engines.Engine(None, ("module",)),
+        "much faster": engines.Engine(None, ("module",)),
+        "much faster, other masks": engines.Engine(None, ("module",)),
+    }
+    times, dice = (1.0, 0.7, 0.6, 0.1), (1.0, 1.0, 0.996, 0.9)
+    rows = {
+        name: {"cpu": seconds, "dice": {"pancreas": value}}
+        for name, seconds, value in zip(contestants, times, dice, strict=True)
+    }
+    default, extras, unequal = engines.verdict({"network": rows}, contestants)
+    assert default.endswith(f": {engines.DEFAULT}.")
+    assert extras.endswith(": much faster (1.67).")
+    assert "much faster, other masks (0.900)" in unequal
+
+
+def test_memory_is_measured_at_every_stage_of_a_scan(benchmark_module, tmp_path: Path):
+    scan = tmp_path / "scan.nii.gz"
+    voxels = np.random.default_rng(0).normal(50, 100, (32, 32, 32)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.diag([3.0, 3.0, 3.0, 1.0])), scan)
+    found = benchmark_module("real_scans").run_once(scan)
+    assert {"read", "preprocess", "localise", "segment", "invert", "write"} < set(found["stages"])
+    assert set(found["peaks"]) == set(found["stages"])
+    assert found["chain"]["seconds"] == pytest.approx(sum(found["stages"].values()))
+    assert min(*found["peaks"].values(), *found["read once"].values(), *found["chain"].values()) > 0
+
+
+def test_peak_memory_is_counted_from_when_it_was_reset(benchmark_module):
+    memory = benchmark_module("memory")
+    held = bytearray(b"1") * 2**28
+    before = memory.peak_gib()
+    del held
+    memory.reset_peak()
+    assert memory.peak_gib() < before - 0.2
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_figures_name_files_and_no_folders(path: Path):
+    assert not re.search(r'(?<![\w"])/\w+/|"/', path.read_text())
+
+
+@pytest.fixture
+def performance_page(benchmark_module):
+    return benchmark_module("performance_page")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import torch
 from monai.config import PathLike
 from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader
@@ -16,6 +17,7 @@ from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import LoadImage, MapTransform
 from monai.utils import ensure_tuple
 
+from dualtask.memory_order import in_memory_order
 from dualtask.scans.damage import refusing_damage
 from dualtask.scans.dicom_series import SeriesReader
 from dualtask.scans.headers import NRRD, check_scan
@@ -33,7 +35,8 @@ def _reader(path: Path) -> ImageReader:
 class _NiftiReader(NibabelReader):
     """MONAI's reader, for compressed files that are unpacked once and to their end, where their checksum is.
 
-    nibabel stops at the last voxel and never compares the checksum, and unpacks piece by piece.
+    nibabel stops at the last voxel and never compares the checksum, and unpacks piece by piece. Voxels come as float32
+    in the order of a tensor.
     """
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> nib.Nifti1Image:
@@ -44,6 +47,10 @@ class _NiftiReader(NibabelReader):
         content = gzip.decompress(path.read_bytes())
         kind = nib.Nifti2Image if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Image
         return correct_nifti_header_if_necessary(kind.from_bytes(content))
+
+    def get_data(self, img: nib.Nifti1Image) -> tuple[np.ndarray, dict[str, Any]]:
+        voxels, meta = super().get_data(img)
+        return in_memory_order(voxels, "C", np.float32), meta
 
 
 def read_volume(path: str | os.PathLike[str]) -> MetaTensor:

@@ -23,9 +23,10 @@ def check_ct_values(image: torch.Tensor, path: str) -> None:
         InputError: NaN or infinite voxels, a constant image, an image scaled to [0, 1] or one without any voxel below
             0 HU, which fat and air always have.
     """
-    if not bool(torch.isfinite(image).all()):
+    # Both are NaN where any voxel is: no need to look at each on its own, which takes ten times as long.
+    low, high = (float(value) for value in torch.aminmax(image))
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"{path} holds voxels that are not numbers (NaN or infinite): export it again or repair them.")
-    low, high = float(image.min()), float(image.max())
     if low == high:
         raise InputError(f"{path} has the value {low:g} everywhere: export the scan again.")
     if low >= 0 and high <= 1:
