@@ -79,10 +79,14 @@ def orthanc(series, bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app and the bundle, to be written beside. Training does not change the weights: as good as before, they are
-    published."""
+    published. Every lesion is believed, so that there is one to show."""
     root = copied_repository(tmp_path_factory.mktemp("repository"))
-    overlay = root / "bundle" / "configs" / "finetune.json"
-    overlay.write_text(json.dumps({**json.loads(overlay.read_text()), "learning_rate": 0.0}))
+    configs = root / "bundle" / "configs"
+    for name, changes in (
+        ("finetune.json", {"learning_rate": 0.0}),
+        ("inference.json", {"lesion_peak": 0.0}),
+    ):
+        (configs / name).write_text(json.dumps({**json.loads((configs / name).read_text()), **changes}))
     (root / "bundle" / MANIFEST).write_text(written(checksums(root / "bundle")))
     return root
 
