@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
@@ -70,18 +73,32 @@ def train(bundle_root: Path, dataset: Path, folder: Path, launcher: list[str], o
     return json.loads((folder / "history.json").read_text())
 
 
+@pytest.fixture
+def partly_known(small_dataset: Path, tmp_path: Path) -> Path:
+    """The small dataset, of whose scans ever more slices are not known."""
+    folder = shutil.copytree(small_dataset, tmp_path / "partly_known")
+    content = json.loads((folder / "dataset.json").read_text())
+    for number, case in enumerate(content["training"]):
+        scan = nib.load(folder / case["image"])
+        voxels = np.array(scan.dataobj)
+        voxels[..., : voxels.shape[2] * (number + 1) // 10] = case["unknown"] = -2000
+        nib.save(nib.Nifti1Image(voxels, scan.affine), folder / case["image"])
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
 def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_same_batch(
-    bundle_root, small_dataset, tmp_path
+    bundle_root, partly_known, tmp_path
 ):
     # One process takes both scans one after the other, and steps when it has seen both; two see one each.
     in_order = {"_target_": "torch.utils.data.SequentialSampler", "data_source": "@train#dataset"}
     divided = {"_target_": "monai.data.DistributedSampler", "dataset": "@train#dataset", "shuffle": False}
     alone = {**WITHOUT_CHANCE, "accumulation_steps": 2, "train#sampler": in_order}
-    one = train(bundle_root, small_dataset, tmp_path / "one", [sys.executable], [alone])
+    one = train(bundle_root, partly_known, tmp_path / "one", [sys.executable], [alone])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     multi_gpu = bundle_root / "configs" / "multi_gpu_train.json"
     two = train(
-        bundle_root, small_dataset, tmp_path / "two", torchrun, [WITHOUT_CHANCE, multi_gpu, {"train#sampler": divided}]
+        bundle_root, partly_known, tmp_path / "two", torchrun, [WITHOUT_CHANCE, multi_gpu, {"train#sampler": divided}]
     )
     assert [epoch["loss"] for epoch in two] == pytest.approx([epoch["loss"] for epoch in one], rel=1e-5)
     assert one[-1]["loss"] < one[0]["loss"]
