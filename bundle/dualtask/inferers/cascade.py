@@ -120,7 +120,7 @@ class CascadeInferer(Inferer):
             agreement,
             overlap(localised, refined),
             localiser_share,
-            mean_over(enlarged(torch.as_tensor(refined[region])[None, None], self.region_size)[0], embedding),
+            mean_over(refined[region], self.region_size, embedding),
         )
         return evidence.attached_to(self._paste(maps, region, image.shape))
 
@@ -151,9 +151,16 @@ def _organ(maps: torch.Tensor) -> np.ndarray:
     return (maps[0, MAPS["probability"]][_ORGAN] > 0.5).cpu().numpy()
 
 
-def mean_over(organ: torch.Tensor, embedding: torch.Tensor) -> tuple[float, ...] | None:
-    """Mean of an embedding [1, 32, X/s, Y/s, Z/s] over a boolean mask [1, 1, X, Y, Z], None if it is empty."""
+def mean_over(organ: np.ndarray, minimum: Sequence[int], embedding: torch.Tensor) -> tuple[float, ...] | None:
+    """Mean of the embedding of a region over a mask in it, None if the mask is empty.
+
+    Args:
+        organ: boolean [X, Y, Z], of the region.
+        minimum: sides that the region was completed to before it was embedded, see :func:`enlarged`.
+        embedding: [1, 32, X/s, Y/s, Z/s] of the completed region.
+    """
     if not organ.any():
         return None
-    weights = functional.adaptive_avg_pool3d(organ.to(embedding), embedding.shape[2:])
+    mask, _ = enlarged(torch.as_tensor(organ)[None, None], minimum)
+    weights = functional.adaptive_avg_pool3d(mask.to(embedding), embedding.shape[2:])
     return tuple(((embedding * weights).sum((0, 2, 3, 4)) / weights.sum()).tolist())

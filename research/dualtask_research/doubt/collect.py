@@ -89,13 +89,10 @@ def training_embeddings(
         organ = scan["label"][0].numpy() > 0
         if organ.any():
             region = region_of_interest(organ, chain.inferer.region_size, chain.inferer.margin)
-            crop, mask = (
-                enlarged(values[:, *region][None], chain.inferer.region_size)[0]
-                for values in (scan["image"], torch.as_tensor(organ)[None])
-            )
+            crop, _ = enlarged(scan["image"][:, *region][None], chain.inferer.region_size)
             with torch.no_grad():
                 _, embedding = embedded_outputs(crop, chain.network)
-            embeddings.append(mean_over(mask, embedding))
+            embeddings.append(mean_over(organ[region], chain.inferer.region_size, embedding))
     return [embedding for embedding in embeddings if embedding is not None]
 
 
