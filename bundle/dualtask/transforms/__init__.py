@@ -3,6 +3,7 @@
 from dualtask.transforms.annotated import AnnotatedStructures
 from dualtask.transforms.contrast_sites import ContrastSitesd
 from dualtask.transforms.downsample import Downsampled
+from dualtask.transforms.free_form import RandFreeFormd
 from dualtask.transforms.hide_surroundings import RandHideSurroundings
 from dualtask.transforms.known import FillUnknown, KnownVoxels, OnlySupervisedd
 from dualtask.transforms.lesion_components import LesionComponentsd
@@ -24,6 +25,7 @@ __all__ = [
     "LabelMapd",
     "LesionComponentsd",
     "OnlySupervisedd",
+    "RandFreeFormd",
     "RandHideSurroundings",
     "RandTransplantLesion",
     "ResampleToSpacingd",
