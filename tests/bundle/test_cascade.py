@@ -213,6 +213,30 @@ def test_a_batch_of_scans_is_refused():
         cascade()(torch.cat([scan(), scan()]), Threshold())
 
 
+class Blindfold(Threshold):
+    """Sees nothing in the first half of the first axis."""
+
+    def heads(self, image: torch.Tensor) -> Heads:
+        seen = image.clone()
+        seen[:, :, : image.shape[2] // 2] = 0
+        return super().heads(seen)
+
+
+def test_of_two_candidates_the_one_that_both_stages_see_is_kept():
+    image = torch.zeros(1, 1, 48, 36, 22)
+    image[..., 28:34, 10:18, 6:14] = 0.6
+    image[..., 12:24, 8:22, 4:16] = 0.6  # larger, and the localiser does not take it for the organ
+    image[..., 16:20, 12:16, 8:12] = 0.9
+    inferer = CascadeInferer(
+        Blindfold(), 2, localiser_size=(8, 8, 8), region_size=(40, 24, 20), truncation=TRUNCATION, margin=(2, 2, 2)
+    )
+    maps = inferer(image, Threshold())
+    label = LabelMapd("pred")(SplitMapsd("pred")({"pred": maps[0]}))["pred"][0]
+    assert (label[28:34, 10:18, 6:14] == 1).all()
+    assert label.count_nonzero() == 6 * 8 * 8
+    assert (maps[0, MAPS["distance"], 12:24, 8:22, 4:16] >= 0).all()
+
+
 def test_the_largest_component_is_kept():
     mask = np.zeros((9, 9, 9), bool)
     mask[:2, :2, :2] = mask[4:8, 4:8, 4:8] = True

@@ -51,7 +51,7 @@ def test_an_untouched_crop_is_the_middle_of_what_was_drawn():
     image = torch.rand(1, *DRAWN)
     result = bending(prob=0.0)({"image": image, "label": image.round()})
     assert result["image"].shape == (1, *SIZE)
-    torch.testing.assert_close(torch.as_tensor(result["image"]), image[:, 8:-8, 8:-8, 8:-8])
+    torch.testing.assert_close(torch.as_tensor(result["image"]), image[:, 8:-8, 8:-8, 8:-8], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -31,7 +31,7 @@ class PrepareViews:
         """Inputs and targets of a batch.
 
         Args:
-            batch: ``image`` [B, 1, X, Y, Z] in [0, 1], ``label`` (structure masks), ``label_distance``
+            batch: of any dtypes: ``image`` [B, 1, X, Y, Z] in [0, 1], ``label`` (structure masks), ``label_distance``
                 [B, 2, X, Y, Z], ``label_sites`` [B, 1, x, y, z], ``annotated`` [B, 2], ``known`` [B, 1, X, Y, Z] and,
                 where they are taught, ``organs`` [B, 1, X, Y, Z].
 
@@ -40,10 +40,10 @@ class PrepareViews:
             of no use behind the transforms and slows every operation down. Voxels that are not known stay 0.
         """
 
-        def to_device(key: str) -> torch.Tensor:
+        def to_device(key: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             tensor = batch[key]
             plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-            return plain.to(device=device, non_blocking=non_blocking, **to_kwargs)
+            return plain.to(device=device, non_blocking=non_blocking, **to_kwargs).to(dtype)
 
         def of_each_view(tensor: torch.Tensor) -> torch.Tensor:
             return torch.cat([tensor] * len(self.views))
@@ -58,7 +58,7 @@ class PrepareViews:
         return views, Targets(
             of_each_view(to_device("label")),
             of_each_view(to_device("label_distance")),
-            of_each_view(to_device("label_sites")),
+            of_each_view(to_device("label_sites", torch.uint8)),
             of_each_view(to_device("annotated")),
             of_each_view(known),
             teacher,

@@ -56,11 +56,12 @@ class HeadDiagnostics(Metric):
             (absent & alarmed).sum(0),
             absent.sum(0),
         ]
-        self._sums += torch.stack([count.double().cpu() for count in counts])
+        # No transfer before the epoch ends: an accelerator stands still at each.
+        self._sums = self._sums.to(truth.device) + torch.stack([count.double() for count in counts])
 
     def compute(self) -> dict[str, float]:
         # Every process of a training sees crops of its own.
-        sums = idist.all_reduce(self._sums.clone())
+        sums = idist.all_reduce(self._sums.clone()).cpu()
         shared_c, shared_r, found_c, found_r, truth, error, within, alarms, absent = sums
         values = (
             2 * shared_c / (found_c + truth),

@@ -12,6 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 
 _WARM_UP = 10
 
+Weights = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
 
 class WeightAverage:
     """Updates an average of a network's weights after each step of the optimizer.
@@ -29,12 +31,12 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, optimizer: Optimizer, momentum: float = 0.998) -> None:
-        def average(averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
-            return torch.lerp(averaged, current, max(1 - momentum, _WARM_UP / (_WARM_UP + int(steps))))
+        def average(averaged: Weights, current: Weights, steps: torch.Tensor | int) -> None:
+            torch._foreach_lerp_(averaged, current, max(1 - momentum, _WARM_UP / (_WARM_UP + int(steps))))
 
         self.network = network
         self.optimizer = optimizer
-        self.model = AveragedModel(network, avg_fn=average)
+        self.model = AveragedModel(network, multi_avg_fn=average)
         self.averaged = self.model.module.eval().requires_grad_(False)
 
     def attach(self, engine: Engine) -> None:

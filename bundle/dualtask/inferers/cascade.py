@@ -15,7 +15,7 @@ from torch.nn import functional
 from dualtask.distances.heaviside import per_structure
 from dualtask.inferers.evidence import Evidence, overlap
 from dualtask.inferers.heads import embedded_outputs, head_outputs
-from dualtask.inferers.region import Region, enlarged, largest_component, region_of_interest
+from dualtask.inferers.region import Region, enlarged, heaviest_component, largest_component, region_of_interest
 from dualtask.maps import MAPS, fuse_heads
 from dualtask.networks.fusion import FUSIONS
 from dualtask.structures import STRUCTURES
@@ -29,8 +29,10 @@ _ORGAN = STRUCTURES.index("pancreas")
 class CascadeInferer(Inferer):
     """Finds the pancreas at low resolution, then segments the region around it at full resolution.
 
-    The fine stage recurs: it re-crops around its own mask until two rounds agree. Where the localiser finds nothing
-    the network slides over the whole scan instead, with a warning.
+    The fine stage recurs: it re-crops around its own mask until two rounds agree. Of several components it keeps that
+    with the largest sum of the product of both stages' probabilities: a bowel loop can be larger than the pancreas, and
+    as likely to the fine stage alone. Where the localiser finds nothing the network slides over the whole scan instead,
+    with a warning.
 
     Args:
         localiser: dual-task network for block means of the scan.
@@ -87,8 +89,9 @@ class CascadeInferer(Inferer):
 
         Returns:
             [1, 6, X, Y, Z] with the channels ``dualtask.maps.MAPS``; outside the region the probability is 0,
-            the distance the truncation distance, and the uncertainty 0. What the cascade saw on its way is
-            attached, see :class:`dualtask.inferers.evidence.Evidence`.
+            the distance the truncation distance, and the uncertainty 0. In components that were not kept the
+            probability is halved, at most 0.5, and the distance positive. What the cascade saw on its way is attached,
+            see :class:`dualtask.inferers.evidence.Evidence`.
 
         Raises:
             ValueError: the batch holds more than one scan.
@@ -96,7 +99,7 @@ class CascadeInferer(Inferer):
         if inputs.shape[0] != 1:
             raise ValueError(f"the cascade takes one scan at a time, got a batch of {inputs.shape[0]}.")
         image = torch.as_tensor(inputs)
-        localised, localiser_share = self._localise(image)
+        likely, localised, localiser_share = self._localise(image)
         if not localised.any():
             logger.warning("The localiser found no pancreas: sliding over the whole scan instead; check the result.")
             maps = self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
@@ -108,7 +111,7 @@ class CascadeInferer(Inferer):
             outputs, embedding = embedded_outputs(crop, network, self.flips)
             maps = self._fuse(outputs[(..., *inside)], network)
             refined = np.zeros_like(organ)
-            refined[region] = largest_component(_organ(maps))
+            refined[region] = heaviest_component(_organ(maps), likely[region] * _probability(maps))
             agreement = overlap(organ, refined)
             if not refined.any() or agreement >= self.agreement:
                 break
@@ -122,23 +125,26 @@ class CascadeInferer(Inferer):
             localiser_share,
             mean_over(refined[region], self.region_size, embedding),
         )
-        return evidence.attached_to(self._paste(maps, region, image.shape))
+        return evidence.attached_to(self._paste(_without_others(maps, refined[region]), region, image.shape))
 
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
         return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share)
 
-    def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, float | None]:
-        """Largest component of what the localiser takes for the organ, [X, Y, Z], and its share of all of that."""
+    def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float | None]:
+        """Of the localiser: its probability of the organ [X, Y, Z], the largest component, and that one's share."""
         blocks, inside = enlarged(downsample_image(image, self.factor), self.localiser_size)
         maps = self._fuse(head_outputs(blocks, self.localiser)[(..., *inside)], self.localiser)
         seen = _organ(maps)
         coarse = largest_component(seen)
         share = np.count_nonzero(coarse) / np.count_nonzero(seen) if seen.any() else None
+        return self._at_full_resolution(_probability(maps), image), self._at_full_resolution(coarse, image), share
+
+    def _at_full_resolution(self, blocks: np.ndarray, image: torch.Tensor) -> np.ndarray:
         for axis in range(3):
-            coarse = coarse.repeat(self.factor, axis=axis)
+            blocks = blocks.repeat(self.factor, axis=axis)
         x, y, z = image.shape[2:]
-        return coarse[:x, :y, :z], share
+        return blocks[:x, :y, :z]
 
     def _paste(self, maps: torch.Tensor, region: Region, shape: torch.Size) -> torch.Tensor:
         whole = maps.new_zeros(1, maps.shape[1], *shape[2:])
@@ -147,8 +153,20 @@ class CascadeInferer(Inferer):
         return whole
 
 
+def _probability(maps: torch.Tensor) -> np.ndarray:
+    return maps[0, MAPS["probability"]][_ORGAN].cpu().numpy()
+
+
 def _organ(maps: torch.Tensor) -> np.ndarray:
-    return (maps[0, MAPS["probability"]][_ORGAN] > 0.5).cpu().numpy()
+    return _probability(maps) > 0.5
+
+
+def _without_others(maps: torch.Tensor, kept: np.ndarray) -> torch.Tensor:
+    """The maps with nothing inside of what counts as organ beside the component that is kept."""
+    other = torch.as_tensor(_organ(maps) & ~kept, device=maps.device)
+    probability, distance, uncertainty = (maps[:, MAPS[name]] for name in ("probability", "distance", "uncertainty"))
+    probability = torch.where(other, probability / 2, probability)
+    return torch.cat([probability, torch.where(other, distance.abs(), distance), uncertainty], dim=1)
 
 
 def mean_over(organ: np.ndarray, minimum: Sequence[int], embedding: torch.Tensor) -> tuple[float, ...] | None:

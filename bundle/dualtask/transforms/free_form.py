@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandAffineGrid, RandomizableTransform, Resample, create_grid
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RandAffineGrid, RandomizableTransform, create_grid
 from monai.utils import ensure_tuple_rep
 from scipy.interpolate import BSpline
+from torch.nn import functional
 
 _CUBIC = 3
 _WITHOUT_FOLDS = 0.4
@@ -24,7 +26,8 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
     below 0.48 (Choi and Lee, 2000). A field of noise smoothed at full resolution, as in MONAI's ``Rand3DElastic``,
     bends alike and takes several times as long.
 
-    A crop that is not transformed is cut to ``spatial_size`` around its centre.
+    A crop that is not transformed is cut to ``spatial_size`` around its centre. Results are plain tensors: nothing asks
+    for the place of a bent voxel in the scan.
 
     Args:
         keys: of crops [C, X, Y, Z] of one shape.
@@ -64,7 +67,6 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
         self.affine = RandAffineGrid(
             rotate_range=rotate_range, scale_range=scale_range, translate_range=translate_range
         )
-        self.resample = Resample()
         self.mode = ensure_tuple_rep(mode, len(self.keys))
         self.padding_mode = ensure_tuple_rep(padding_mode, len(self.keys))
 
@@ -76,13 +78,29 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         self.randomize(None)
-        grid = create_grid(self.spatial_size, backend="torch")
+        places = create_grid(self.spatial_size, backend="torch")[:3].float()
         if self._do_transform:
-            grid[:3] += self._displacements() / self.spacing[:, None, None, None]
-            grid = self.affine(grid=grid, randomize=True)
-        for key, mode, padding_mode in self.key_iterator(result, self.mode, self.padding_mode):
-            result[key] = self.resample(result[key], grid, mode=mode, padding_mode=padding_mode)
+            places = self._affine(places + self._displacements() / self.spacing[:, None, None, None])
+        crops = {key: _plain(result[key]) for key in self.key_iterator(result)}
+        sides = torch.tensor(next(iter(crops.values())).shape[1:])
+        # From voxels around the centre to grid_sample's [-1, 1] between the outer faces, last axis first.
+        places = (places * (2 / sides)[:, None, None, None]).flip(0).movedim(0, -1)[None]
+        for mode, padding_mode in dict.fromkeys(zip(self.mode, self.padding_mode, strict=True)):
+            alike = [
+                key
+                for key, *how in self.key_iterator(crops, self.mode, self.padding_mode)
+                if how == [mode, padding_mode]
+            ]
+            stacked = torch.cat([crops[key] for key in alike])[None]
+            bent = functional.grid_sample(stacked, places, mode, padding_mode, align_corners=False)[0]
+            result.update(zip(alike, bent.split([len(crops[key]) for key in alike]), strict=True))
         return result
+
+    def _affine(self, places: torch.Tensor) -> torch.Tensor:
+        """Random rotation, scale and shift of voxels [3, X, Y, Z] around the centre."""
+        self.affine((1, 1, 1))
+        matrix = torch.as_tensor(self.affine.get_transformation_matrix(), dtype=torch.float32)
+        return torch.tensordot(matrix[:3, :3], places, dims=1) + matrix[:3, 3, None, None, None]
 
     def _displacements(self) -> torch.Tensor:
         """float32 [3, X, Y, Z] in mm."""
@@ -92,6 +110,10 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
         for spline in self.splines:  # replaces the first axis of control points by voxels, as the last axis
             field = torch.tensordot(field, spline, dims=([1], [1]))
         return field
+
+
+def _plain(crop: torch.Tensor) -> torch.Tensor:
+    return crop.as_tensor() if isinstance(crop, MetaTensor) else crop
 
 
 def cubic_splines(size: int, spacing: float, control_spacing: float) -> torch.Tensor:

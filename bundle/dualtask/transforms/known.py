@@ -80,5 +80,7 @@ class OnlySupervisedd(MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = result[key] * result["known"] * result["annotated"][:, None, None, None]
+            counts = result["known"] * result["annotated"][:, None, None, None]
+            # Predictions lie where the network computed them, labels where the loader put them.
+            result[key] = result[key] * counts.to(result[key].device)
         return result
