@@ -12,8 +12,9 @@ from dualtask_research.studies.runner import commands
 
 def main() -> None:
     """Run a study, or print its commands."""
-    parser = run_parser("dualtask_research.studies", "Run a leave-one-site-out study.")
+    parser = run_parser("dualtask_research.studies", "Run a study of variants at sites that are left out of training.")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
+    parser.add_argument("--no-tracking", action="store_true", help="no record in MLflow, which then need not be there")
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     study = read_study(arguments.study)
@@ -23,7 +24,8 @@ def main() -> None:
             for command in commands(study, run, dataset_dir, output_dir / study.name):
                 print(shlex.join(command))
         return
-    print("All results:", run_study(study, dataset_dir, output_dir, job_pool(arguments, study.slurm)))
+    pool = job_pool(arguments, study.slurm)
+    print("All results:", run_study(study, dataset_dir, output_dir, pool, tracking=not arguments.no_tracking))
 
 
 if __name__ == "__main__":
