@@ -85,7 +85,7 @@ def write_study_report(
     # No row where the sites of the study do not annotate a structure.
     for structure in STRUCTURES:
         sites = study.endpoints.get(structure)
-        own = [row for row in rows if row["structure"] == structure and (sites is None or row["site"] in sites)]
+        own = [row for row in rows if row["structure"] == structure and (not sites or row["site"] in sites)]
         if not own:
             continue
         examples = _examples(own, structure, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
