@@ -246,6 +246,21 @@ def test_a_study_that_is_stopped_leaves_the_table_of_what_had_finished(write, sm
     assert "full,valley,0,a,valley,pancreas,0.8" in (tmp_path / "out" / "tiny" / "cases.csv").read_text()
 
 
+def test_a_further_evaluation_has_the_weights_of_a_run_and_a_table_of_its_own(write, small_dataset, tmp_path, run_here):
+    ran: list[list[str]] = []
+    run_here(lambda command, **options: ran.append(command) or finish(command))
+    (write().parent / "given.json").write_text(json.dumps({"inferer#max_rounds": 1}))
+    study = read_study(write(variants={"full": {}}, evaluations={"given": ["given.json"]}))
+    run_study(study, small_dataset, tmp_path / "out", JobPool(), tracking=False)
+    whole, given = (resolve(command) for command in ran if "evaluating" in command)
+    assert [whole["inferer"].get("max_rounds"), given["inferer"]["max_rounds"]] == [None, 1]
+    assert given["output_dir"] == whole["output_dir"] + "/given"
+    for setting in ("weights", "localiser_weights", "test_sites"):
+        assert given[setting] == whole[setting]
+    folder = tmp_path / "out" / "tiny"
+    assert (folder / "cases_given.csv").read_text() == (folder / "cases.csv").read_text()
+
+
 def test_what_ran_without_a_record_gets_one_when_asked_for(write, small_dataset, tmp_path, monkeypatch, run_here):
     tracked: list[str] = []
     monkeypatch.setattr(runner, "track", lambda output_dir, study, run, *others: tracked.append(run.name))

@@ -52,6 +52,7 @@ class Study:
         training_overlays: further ones of the trainings alone, the localiser's, too; variants' own come behind them.
         training, localiser_training, inference: settings (``id`` -> value) of these workflows.
         variants: what is compared.
+        evaluations: further evaluations of the same weights by other ways of inference: name -> overlays on it.
         endpoints: structure -> sites whose cases answer the question; all, where it names none.
         slurm: parameters of SLURM's jobs, for those who ask for such (:class:`dualtask_research.jobs.pool.JobPool`).
     """
@@ -65,6 +66,7 @@ class Study:
     localiser_training: Settings
     inference: Settings
     variants: tuple[Variant, ...]
+    evaluations: Mapping[str, tuple[Path, ...]]
     endpoints: Mapping[str, Sequence[str]]
     slurm: Settings
 
@@ -117,6 +119,9 @@ def read_study(path: str | os.PathLike[str]) -> Study:
             localiser_training=content.get("localiser_training", {}),
             inference=content.get("inference", {}),
             variants=variants,
+            evaluations={
+                name: find_overlays(path, overlays) for name, overlays in content.get("evaluations", {}).items()
+            },
             endpoints=_endpoints(path, content.get("endpoints", {}), folds),
             slurm=dict(content.get("slurm", {})),
         )
