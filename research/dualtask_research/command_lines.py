@@ -16,7 +16,7 @@ def run_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("study", type=Path)
     parser.add_argument("--dataset_dir", type=Path, required=True, help="Decathlon folder whose cases name their site")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time on a machine without a GPU")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time on each GPU, or without any")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument(
         "--slurm",

@@ -71,6 +71,20 @@ def test_a_second_training_reads_no_scan_and_comes_to_the_same(
     assert not reads
 
 
+def test_filling_leaves_nothing_to_read_for_trainings_that_begin_together(
+    workflow: Callable[..., ConfigWorkflow],
+    train: Callable[..., list[dict]],
+    dataset: Path,
+    tmp_path: Path,
+    reads: list[str],
+) -> None:
+    settings = {"dataset_dir": str(dataset), "cache_dir": str(tmp_path / "cache"), "image_format": SMALL_GRID}
+    workflow("train.json", "disk_cache.json", **settings).parser.get_parsed_content("filling")
+    reads.clear()
+    train("after", "disk_cache.json")
+    assert not reads
+
+
 def test_what_is_drawn_anew_is_the_same_as_without_the_cache(
     workflow: Callable[..., ConfigWorkflow], dataset: Path
 ) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_each_gpu_that_the_user_allows_gets_a_process(monkeypatch):
     assert module._gpus() == ["2", "5"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert module._gpus() == ["0", "1"]
+
+
+def test_several_processes_may_share_a_gpu(monkeypatch):
+    monkeypatch.setattr(module, "_gpus", lambda: ["0", "1"])
+    pool, together, seen = JobPool(processes=2), threading.Barrier(4, timeout=10), []
+
+    def take(_: int) -> None:
+        with pool._place() as environment:
+            seen.append(environment["CUDA_VISIBLE_DEVICES"])
+            together.wait()
+
+    pool.map(take, range(4))
+    assert sorted(seen) == ["0", "0", "1", "1"]
 
 
 def test_a_job_that_the_scheduler_takes_the_machine_from_goes_on_by_itself(tmp_path):

@@ -22,6 +22,7 @@ from dualtask.scans.reading import read_volume
 from dualtask_research.sites import read_site, site_cases
 from dualtask_research.sites.cases import labels_without_scan
 from dualtask_research.sites.combination import combine_sites
+from dualtask_research.sites.folds import deal_folds
 from site_copies import turned, write_folder, write_nih, write_partial, write_synapse
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "sites"
@@ -314,3 +315,23 @@ def test_sites_are_joined_only_when_each_was_checked(tmp_path):
         combine_sites([(FOLDER, copy)], tmp_path / "all", {})
     with pytest.raises(InputError, match="named twice"):
         combine_sites([(FOLDER, copy)] * 2, tmp_path / "all", {"folder": {}})
+
+
+def test_patients_are_dealt_into_folds_in_the_order_of_their_names(tmp_path, small_dataset):
+    dealt = deal_folds(small_dataset, {"valley": "patients"}, 2, tmp_path)
+    assert dealt == {"coastal": 2, "patients_1": 1, "patients_2": 1}
+    cases = {Path(case["image"]).name: case for case in decathlon_datalist(tmp_path)}
+    assert {name: case["site"] for name, case in cases.items()} == {
+        "coastal_000.nii.gz": "coastal",
+        "coastal_001.nii.gz": "coastal",
+        "valley_000.nii.gz": "patients_1",
+        "valley_001.nii.gz": "patients_2",
+    }
+    (before,) = (case for case in decathlon_datalist(small_dataset) if case["image"].endswith("valley_001.nii.gz"))
+    assert cases["valley_001.nii.gz"] == before | {"site": "patients_2"}
+
+
+def test_a_site_may_be_in_no_fold_and_one_that_is_too_small_is_refused(tmp_path, small_dataset):
+    assert deal_folds(small_dataset, {"valley": "patients"}, 1, tmp_path, ("coastal",)) == {"patients_1": 2}
+    with pytest.raises(InputError, match="has 2 cases of valley: 3 folds"):
+        deal_folds(small_dataset, {"valley": "patients"}, 3, tmp_path)

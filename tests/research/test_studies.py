@@ -21,6 +21,7 @@ from monai.bundle import ConfigParser
 from dualtask.errors import InputError
 from dualtask.scans import decathlon_datalist
 from dualtask_research.jobs.pool import JobPool
+from dualtask_research.sites.folds import deal_folds
 from dualtask_research.studies import plan_runs, read_study, runner
 from dualtask_research.studies.__main__ import main
 from dualtask_research.studies.runner import collect, commands, run_study
@@ -89,6 +90,8 @@ def test_the_localiser_of_a_fold_is_shared_by_its_variants_and_seeds_and_precede
         ({"variants": None}, "cannot be read"),
         ({"test_sites": None}, "cannot be read"),
         ({"slurm": "gpu"}, "cannot be read"),
+        ({"endpoints": {"liver": ["valley"]}}, "endpoint of liver: name pancreas or lesion"),
+        ({"endpoints": {"lesion": ["metro"]}}, "endpoint at metro, which no fold leaves out"),
     ],
 )
 def test_a_study_that_cannot_be_run_is_refused(changes, words, write):
@@ -104,6 +107,11 @@ def test_a_study_that_does_not_exist_is_refused(tmp_path):
 def test_a_test_site_that_the_data_lack_is_refused(write, small_dataset, tmp_path):
     with pytest.raises(InputError, match="no case of the site metro"):
         run_study(read_study(write(test_sites=["metro"])), small_dataset, tmp_path / "out", JobPool())
+
+
+def write_patients(dataset_dir: Path, output_dir: Path) -> None:
+    """The two cases of each of the two sites as patients of two folds."""
+    deal_folds(dataset_dir, {"coastal": "coastal", "valley": "valley"}, 2, output_dir)
 
 
 def resolve(command: list[str]) -> ConfigParser:
@@ -135,10 +143,41 @@ def test_the_test_site_reaches_neither_training_nor_validation_and_alone_is_eval
                 assert [case["image"] for case in parser.get_parsed_content("cases")] == valley
 
 
+def test_a_fold_may_leave_out_several_sites_together(write, small_dataset, tmp_path):
+    write_patients(small_dataset, tmp_path / "folds")
+    study = read_study(write(test_sites=[["coastal_1", "valley_1"], "coastal_2"], variants={"full": {}}))
+    runs = plan_runs(study)
+    assert [run.name for run in runs if run.variant] == ["full/coastal_1+valley_1/seed0", "full/coastal_2/seed0"]
+    for run, held_out in (runs[2], {"coastal_1", "valley_1"}), (runs[3], {"coastal_2"}):
+        training, evaluation = (resolve(command) for command in commands(study, run, tmp_path / "folds", Path("out")))
+        for part in ("train", "validate"):
+            cases = training.get_parsed_content(f"{part}#dataset#data", eval_expr=True)
+            assert not held_out & {case["site"] for case in cases}
+        assert {case["site"] for case in evaluation.get_parsed_content("cases")} == held_out
+
+
+def test_overlays_of_training_reach_localiser_and_variants_before_their_own_but_no_inference(write, small_dataset):
+    overlays = {"training_overlays": ["caching.json"], "variants": {"less": {"overlays": ["less.json"]}}}
+    (write().parent / "caching.json").write_text(json.dumps({"loss#weights#regression": 0.25}))
+    study = read_study(write(**overlays))
+    localiser, less = (commands(study, run, small_dataset, Path("out")) for run in plan_runs(study))
+    assert resolve(localiser[0]).get_parsed_content("loss#weights#regression") == 0.25
+    assert resolve(less[0]).get_parsed_content("loss#weights#regression") == 0.0
+    assert not any("caching.json" in word for word in less[1])
+
+
+def test_the_folds_of_real_patients_share_what_the_fold_that_is_left_out_leaves(small_dataset):
+    study = read_study(STUDIES / "real_cross_validation.json")
+    for run in plan_runs(study):
+        shares = resolve(commands(study, run, small_dataset, Path("out"))[0]).get_parsed_content("site_shares")
+        real = {f"{name}_{fold}" for name in ("btcv", "msd") for fold in (1, 2, 3)} - {*study.folds[run.test_site]}
+        assert shares.keys() == {*real, "alpine", "coastal", "metro", "valley"}
+
+
 @pytest.mark.parametrize("name", STUDY_NAMES)
 def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_dataset, tmp_path):
     study = read_study(STUDIES / f"{name}.json")
-    runs = [run for run in plan_runs(study) if (run.test_site, run.seed) == (study.test_sites[0], 0)]
+    runs = [run for run in plan_runs(study) if (run.test_site, run.seed) == (next(iter(study.folds)), 0)]
     localiser = resolve(commands(study, runs[0], small_dataset, tmp_path)[0])
     assert runs[0].name.startswith("localiser/")
     for run in runs:
@@ -191,6 +230,44 @@ def test_a_run_that_finished_after_its_study_was_stopped_is_tracked_by_the_next(
         run_study(study, small_dataset, tmp_path / "out", JobPool())
     tracked: list[str] = []
     monkeypatch.setattr(runner, "track", lambda output_dir, study, run, *others: tracked.append(run.name))
+    run_study(study, small_dataset, tmp_path / "out", JobPool())
+    assert tracked == ["localiser/valley/seed0", "full/valley/seed0"]
+
+
+def test_a_study_that_is_stopped_leaves_the_table_of_what_had_finished(write, small_dataset, tmp_path, run_here):
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess:
+        if any("less.json" in word for word in command):
+            raise KeyboardInterrupt
+        return finish(command)
+
+    run_here(run)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(read_study(write()), small_dataset, tmp_path / "out", JobPool(), tracking=False)
+    assert "full,valley,0,a,valley,pancreas,0.8" in (tmp_path / "out" / "tiny" / "cases.csv").read_text()
+
+
+def test_a_further_evaluation_has_the_weights_of_a_run_and_a_table_of_its_own(write, small_dataset, tmp_path, run_here):
+    ran: list[list[str]] = []
+    run_here(lambda command, **options: ran.append(command) or finish(command))
+    (write().parent / "given.json").write_text(json.dumps({"inferer#max_rounds": 1}))
+    study = read_study(write(variants={"full": {}}, evaluations={"given": ["given.json"]}))
+    run_study(study, small_dataset, tmp_path / "out", JobPool(), tracking=False)
+    whole, given = (resolve(command) for command in ran if "evaluating" in command)
+    assert [whole["inferer"].get("max_rounds"), given["inferer"]["max_rounds"]] == [None, 1]
+    assert given["output_dir"] == whole["output_dir"] + "/given"
+    for setting in ("weights", "localiser_weights", "test_sites"):
+        assert given[setting] == whole[setting]
+    folder = tmp_path / "out" / "tiny"
+    assert (folder / "cases_given.csv").read_text() == (folder / "cases.csv").read_text()
+
+
+def test_what_ran_without_a_record_gets_one_when_asked_for(write, small_dataset, tmp_path, monkeypatch, run_here):
+    tracked: list[str] = []
+    monkeypatch.setattr(runner, "track", lambda output_dir, study, run, *others: tracked.append(run.name))
+    run_here(lambda command, **options: finish(command))
+    study = read_study(write(variants={"full": {}}))
+    run_study(study, small_dataset, tmp_path / "out", JobPool(), tracking=False)
+    assert tracked == []
     run_study(study, small_dataset, tmp_path / "out", JobPool())
     assert tracked == ["localiser/valley/seed0", "full/valley/seed0"]
 

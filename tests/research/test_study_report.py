@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from dualtask.errors import InputError
 from dualtask.evaluation import case_name, prediction_path
+from dualtask.report.rendering import number
 from dualtask.scans import decathlon_datalist
 from dualtask_research.report.study import write_study_report
 from dualtask_research.studies import Study, read_study
@@ -197,3 +199,31 @@ def test_a_reference_without_runs_is_refused(study, cases, tmp_path):
         report(study, cases, tmp_path / "out", reference="best")
     with pytest.raises(InputError, match="run the study first"):
         report(study, tmp_path / "absent.csv", tmp_path / "out")
+
+
+def test_the_spread_between_seeds_is_that_of_their_means(study, cases, tmp_path):
+    with cases.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    again = [row | {"seed": "1", "dice": str(float(row["dice"]) + 0.04)} for row in rows if row["variant"] == "full"]
+    write_table(cases, rows + again)
+    _, tables = report(study, cases, tmp_path / "out")
+    seeds = tables["pancreas"]["Dice of each seed"]
+    assert seeds == {
+        "variant": ["seed 0", "seed 1", "range"],
+        "full": ["0.635", "0.675", "0.040"],
+        "less": ["0.535", number(None, 3), number(None, 3)],
+    }
+
+
+def test_an_endpoint_is_answered_by_its_sites_alone(study, cases, tmp_path):
+    with cases.open(newline="") as file:
+        write_table(cases, [row | {"site": row["test_site"]} for row in csv.DictReader(file)])
+    _, tables = report(replace(study, endpoints={"pancreas": ("valley",)}), cases, tmp_path / "out")
+    assert tables["pancreas"]["Means over all unseen sites"]["full"][1] == "5"
+    assert tables["lesion"]["Means over all unseen sites"]["full"][1] == "9"
+
+
+def test_a_report_on_real_scans_says_that_few_patients_are_few(study, cases, tmp_path):
+    page, _ = report(study, cases, tmp_path / "out", synthetic=False)
+    sentence = "Scans of 10 patients, which are few"
+    assert sentence in page and sentence in (tmp_path / "out" / "table.md").read_text()

@@ -1,4 +1,4 @@
-"""Where jobs run: a process for each GPU or core of this machine, or the queue of SLURM."""
+"""Where jobs run: processes on each GPU or on the cores of this machine, or the queue of SLURM."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class JobPool:
     """Runs commands as jobs, from several threads.
 
     Args:
-        processes: at a time on this machine where it has no GPU; with GPUs there is one for each.
+        processes: at a time on each GPU of this machine, or on the machine where it has none. Small networks leave a
+            GPU idle while Python and the loader work.
         threads: of each process.
         slurm: parameters of SLURM's jobs in the words of ``submitit.SlurmExecutor``: ``partition``, ``gpus_per_node``,
             ``time`` in minutes (by default a day) ...; None: the jobs are processes of this machine.
@@ -53,7 +54,7 @@ class JobPool:
     def __init__(self, processes: int = 1, threads: int = 1, slurm: Mapping[str, Any] | None = None) -> None:
         self._threads = threads
         self._slurm = slurm
-        self._devices = _gpus() or [""] * processes
+        self._devices = (_gpus() or [""]) * processes
         self._free: SimpleQueue[str] = SimpleQueue()
         for device in self._devices:
             self._free.put(device)

@@ -30,8 +30,10 @@ from dualtask_research.report.study_tables import (
     compare_dice,
     comparison_table,
     introduction,
+    patients,
     read_cases,
     score_table,
+    seed_table,
     site_table,
     trust_table,
     verdicts,
@@ -81,13 +83,18 @@ def write_study_report(
         raise InputError(f"{cases} has no finished run of the variant {reference}: run it, or name another reference.")
     structures = {}
     # No row where the sites of the study do not annotate a structure.
-    for structure in (structure for structure in STRUCTURES if any(row["structure"] == structure for row in rows)):
-        own = [row for row in rows if row["structure"] == structure]
+    for structure in STRUCTURES:
+        sites = study.endpoints.get(structure)
+        own = [row for row in rows if row["structure"] == structure and (not sites or row["site"] in sites)]
+        if not own:
+            continue
         examples = _examples(own, structure, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
         structures[structure] = _report(own, list(by_name), reference, structure, examples)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
     records = [json.loads(run.read_text()) for run in runs]
     provenance = provenance_of(f"configs/studies/{study.name}.json", records)
+    if not synthetic:
+        provenance = {"patients": patients(rows), **provenance}
     output_dir.mkdir(parents=True, exist_ok=True)
     render_page(
         output_dir / "report.html",
@@ -121,6 +128,8 @@ def _report(
     # At one site the table of the sites would say the first table again.
     if len({row["test_site"] for row in rows}) > 1:
         tables.append(site_table(rows, variants))
+    if len({row["seed"] for row in rows}) > 1:
+        tables.append(seed_table(rows, variants))
     tables.append(trust_table(rows, variants))
     curves = draw_risk_coverage(rows, variants, structure)
     plots = [draw_box_plots(rows, variants, structure), *([curves] if curves else [])]
@@ -157,7 +166,7 @@ def provenance_of(study: str, records: Sequence[Mapping[str, Any]]) -> dict[str,
     minutes = sum(record["seconds"] for record in records) / 60
     return {
         "study": f"{study}, {len(records)} runs",
-        "commits": ", ".join(sorted({str(record["commit"]) for record in records})),
+        "commits": ", ".join(sorted({record["commit"] or "not known" for record in records})),
         "hardware": ", ".join(sorted({record["hardware"] for record in records})),
         "PyTorch": ", ".join(sorted({record["versions"]["torch"] for record in records})),
         "time": f"{minutes:.0f} minutes in total, beside other work of the machine",

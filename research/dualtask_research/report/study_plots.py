@@ -45,11 +45,12 @@ def draw_box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Pictu
         )
         for box in boxes["boxes"]:
             box.set(facecolor=colour, alpha=0.5)
-        axes.plot([], [], "s", color=colour, alpha=0.5, label=f"{site}, not seen in training")
+        axes.plot([], [], "s", color=colour, alpha=0.5, label=site)
     axes.set_xticks(range(len(variants)), [variant.replace("_", "\n") for variant in variants], fontsize=8)
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, fontsize="small", frameon=False)
+    legend = {"title": "not seen in training", "title_fontsize": "small"}
+    figure.legend(loc="outside upper center", ncols=4, fontsize="small", frameon=False, **legend)
     caption = f"Dice of the {structure} by variant and unseen site: quartiles and median over cases; diamond: mean."
     return embed(figure, alt=caption, caption=caption)
 

@@ -19,6 +19,8 @@ Rows = Sequence[Mapping[str, str]]
 
 SIGNIFICANCE = 0.05
 
+_MANY_PATIENTS = 100
+
 
 @dataclass(frozen=True)
 class Table:
@@ -46,6 +48,17 @@ def read_cases(cases: Path) -> Rows:
 def introduction(description: str, synthetic: bool) -> list[str]:
     """First lines of a study's tables in Markdown, which say where the scans are computed."""
     return [description, "", *(["**Synthetic scans; no statement about patients.**", ""] if synthetic else [])]
+
+
+def patients(rows: Rows) -> str:
+    """How many patients a study on real scans has, in a sentence that says whether they are few.
+
+    Args:
+        rows: of all structures.
+    """
+    count = len({(row["test_site"], row["case"]) for row in rows})
+    few = ", which are few: another choice of them may turn a difference round" if count < _MANY_PATIENTS else ""
+    return f"Scans of {count} patients{few}. Research only, not a medical device."
 
 
 def score_table(rows: Rows, variants: Sequence[str]) -> Table:
@@ -117,6 +130,24 @@ def site_table(rows: Rows, variants: Sequence[str]) -> Table:
         for variant in variants
     ]
     return Table("Dice at each unseen site", ("variant", *sites), tuple(body))
+
+
+def seed_table(rows: Rows, variants: Sequence[str]) -> Table:
+    """Mean Dice of each seed over the cases, and how far the seeds lie apart.
+
+    Args:
+        rows: of one structure.
+        variants: names, in the order of the table.
+    """
+    seeds = sorted({row["seed"] for row in rows}, key=int)
+    means = [case_means([row for row in with_reference(rows) if row["seed"] == seed], "dice") for seed in seeds]
+    body = []
+    for variant in variants:
+        of_seeds = [mean_interval(list(cases.get(variant, {}).values())).mean for cases in means]
+        finished = [mean for mean in of_seeds if not math.isnan(mean)]
+        spread = max(finished) - min(finished) if len(finished) > 1 else None
+        body.append((variant, *(number(mean, 3) for mean in of_seeds), number(spread, 3)))
+    return Table("Dice of each seed", ("variant", *(f"seed {seed}" for seed in seeds), "range"), tuple(body))
 
 
 def trust_table(rows: Rows, variants: Sequence[str]) -> Table:

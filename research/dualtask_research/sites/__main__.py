@@ -1,4 +1,4 @@
-"""``python -m dualtask_research.sites check|combine|fetch``: copies of sites verified, joined and downloaded."""
+"""``python -m dualtask_research.sites check|combine|deal|fetch``: sites verified, joined, dealt into folds, fetched."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dualtask.errors import print_input_errors_as_one_sentence
 from dualtask_research.sites.combination import combine_sites
 from dualtask_research.sites.download import TASK, fetch_msd
 from dualtask_research.sites.duplicates import find_duplicates
+from dualtask_research.sites.folds import deal_folds
 from dualtask_research.sites.inspection import add_duplicates, inspect_site
 from dualtask_research.sites.page import COLUMNS, counts, findings, table_rows, write_site_page
 from dualtask_research.sites.records import read_fingerprints, write_fingerprints
@@ -19,7 +20,7 @@ from dualtask_research.sites.site import read_site
 
 
 def main() -> None:
-    """Run one of the three commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(prog="python -m dualtask_research.sites", description=__doc__)
     commands = parser.add_subparsers(required=True)
     check = commands.add_parser("check", help="verify a copy; the exit code is 1 when it has a problem")
@@ -32,6 +33,13 @@ def main() -> None:
     combine.add_argument("--checks_dir", type=Path, required=True, help="output_dir of the checks")
     combine.add_argument("--output_dir", type=Path, required=True, help="then serves as dataset_dir")
     combine.set_defaults(run=_combine)
+    deal = commands.add_parser("deal", help="write a dataset.json whose sites are folds of patients")
+    deal.add_argument("dataset_dir", type=Path, help="Decathlon folder whose cases name their site")
+    deal.add_argument("--site", nargs=2, action="append", required=True, metavar=("SITE", "NAME"), dest="sites")
+    deal.add_argument("--folds", type=int, default=3)
+    deal.add_argument("--without_sites", nargs="*", default=[], metavar="SITE", help="in no fold and not in training")
+    deal.add_argument("--output_dir", type=Path, required=True, help="then serves as dataset_dir of a study")
+    deal.set_defaults(run=_deal)
     fetch = commands.add_parser("fetch", help=f"download {TASK} (11 GB; TMPDIR must have room for it, too)")
     fetch.add_argument("output_dir", type=Path)
     fetch.add_argument("--url", default=DecathlonDataset.resource[TASK])
@@ -66,6 +74,14 @@ def _combine(arguments: argparse.Namespace) -> None:
     copies = [(read_site(site), Path(data)) for site, data in arguments.copies]
     for scan in combine_sites(copies, arguments.output_dir, read_fingerprints(arguments.checks_dir)):
         print(f"left out, {scan}")
+    print(f"wrote {arguments.output_dir / 'dataset.json'}")
+
+
+def _deal(arguments: argparse.Namespace) -> None:
+    dropped = tuple(arguments.without_sites)
+    dealt = deal_folds(arguments.dataset_dir, dict(arguments.sites), arguments.folds, arguments.output_dir, dropped)
+    for site, count in dealt.items():
+        print(f"{site}: {count} cases")
     print(f"wrote {arguments.output_dir / 'dataset.json'}")
 
 
