@@ -35,7 +35,8 @@ def test_every_workflow_has_the_required_properties(configs, workflow_type, work
 def test_training_and_inference_declare_the_same_network_and_preprocessing(bundle_root, workflow, small_dataset):
     train, inference = read(bundle_root, "train.json"), read(bundle_root, "inference.json")
     assert inference["network_def"]["backbone"] == train["network_def"]["backbone"]
-    assert inference["localiser_def"]["backbone"] == inference["network_def"]["backbone"]
+    localiser_width = read(bundle_root, "localiser.json")["network_def#backbone#width"]
+    assert inference["localiser_def"]["backbone"] == {**train["network_def"]["backbone"], "width": localiser_width}
 
     training = workflow("train.json", dataset_dir=str(small_dataset)).parser
     named = {f"@{id_}": training.get_parsed_content(id_) for id_ in ("volumes", "interpolation")}

@@ -9,7 +9,10 @@ import torch
 
 STAGES = {"network": "model.pt", "localiser": "localiser.pt"}
 SIDES = (64, 48, 40)
-LOCALISER = {"sharpness": "$[limit / (@step_width * @image_format['localiser_factor']) for limit in @truncation]"}
+LOCALISER = {
+    "sharpness": "$[limit / (@step_width * @image_format['localiser_factor']) for limit in @truncation]",
+    "backbone": {"_target_": "dualtask.networks.DynUNetBackbone", "width": 16},
+}
 
 
 @pytest.fixture(params=STAGES)

@@ -58,7 +58,8 @@ def scan_indicators(
 ) -> Values:
     """The indicators of a result, all but ``embedding_distance``, which needs what training scans look like.
 
-    The organ is the largest component of the voxels with a probability above 0.5. Places are shares of the body's
+    The organ is the largest component of the voxels with a probability above 0.5; that the cascade saw others is in its
+    evidence. Places are shares of the body's
     bounding box in the axial slices of the organ: 0 is the patient's left or back, 1 the right or front. The body is
     the largest component of what is brighter than the window's lower end; where parts of these slices are not known,
     it has no box. Without an organ only what the cascade saw is left.
@@ -86,7 +87,7 @@ def scan_indicators(
     inside = ndimage.binary_erosion(shown, np.ones((3, 3, 3)))
     result |= {
         "certainty": float(probability[organ].mean()),
-        "organ_share": np.count_nonzero(organ) / np.count_nonzero(seen),
+        "organ_share": evidence.organ_share or np.count_nonzero(organ) / np.count_nonzero(seen),
         "volume_ml": np.count_nonzero(organ) * voxel_mm3 / MM3_PER_ML,
         "brightness": float(volume[organ].mean()),
         "border_share": np.count_nonzero(organ & ~inside) / np.count_nonzero(organ),

@@ -1,6 +1,6 @@
 """How the networks are applied to a crop or to a scan."""
 
-from dualtask.inferers.cascade import CascadeInferer
+from dualtask.inferers.cascade import CascadeInferer, Localised
 from dualtask.inferers.heads import HeadsInferer
 
-__all__ = ["CascadeInferer", "HeadsInferer"]
+__all__ = ["CascadeInferer", "HeadsInferer", "Localised"]

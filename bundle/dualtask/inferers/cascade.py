@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,20 @@ from dualtask.transforms.downsample import downsample_image
 logger = logging.getLogger(__name__)
 
 _ORGAN = STRUCTURES.index("pancreas")
+
+
+class Localised(NamedTuple):
+    """What the localiser says of a scan.
+
+    Attributes:
+        organ: boolean [X, Y, Z], the largest component of what it takes for the organ.
+        probability: [X, Y, Z] of the organ.
+        share: of that component in all that it takes for the organ; None where that is nothing.
+    """
+
+    organ: np.ndarray
+    probability: np.ndarray
+    share: float | None
 
 
 class CascadeInferer(Inferer):
@@ -99,19 +113,19 @@ class CascadeInferer(Inferer):
         if inputs.shape[0] != 1:
             raise ValueError(f"the cascade takes one scan at a time, got a batch of {inputs.shape[0]}.")
         image = torch.as_tensor(inputs)
-        likely, localised, localiser_share = self._localise(image)
-        if not localised.any():
+        localised = self._localise(image)
+        if not localised.organ.any():
             logger.warning("The localiser found no pancreas: sliding over the whole scan instead; check the result.")
             maps = self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
             return Evidence(localiser_agreement=0.0).attached_to(maps)
-        organ = localised
+        organ = localised.organ
         region = region_of_interest(organ, self.region_size, self.margin)
         for round_number in range(1, self.max_rounds + 1):
             crop, inside = enlarged(image[(..., *region)], self.region_size)
             outputs, embedding = embedded_outputs(crop, network, self.flips)
             maps = self._fuse(outputs[(..., *inside)], network)
             refined = np.zeros_like(organ)
-            refined[region] = heaviest_component(_organ(maps), likely[region] * _probability(maps))
+            refined[region] = heaviest_component(_organ(maps), localised.probability[region] * _probability(maps))
             agreement = overlap(organ, refined)
             if not refined.any() or agreement >= self.agreement:
                 break
@@ -121,8 +135,9 @@ class CascadeInferer(Inferer):
             organ, region = refined, next_region
         evidence = Evidence(
             agreement,
-            overlap(localised, refined),
-            localiser_share,
+            overlap(localised.organ, refined),
+            localised.share,
+            _share(refined, _organ(maps)),
             mean_over(refined[region], self.region_size, embedding),
         )
         return evidence.attached_to(self._paste(_without_others(maps, refined[region]), region, image.shape))
@@ -131,14 +146,16 @@ class CascadeInferer(Inferer):
         share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
         return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share)
 
-    def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray, float | None]:
-        """Of the localiser: its probability of the organ [X, Y, Z], the largest component, and that one's share."""
+    def _localise(self, image: torch.Tensor) -> Localised:
         blocks, inside = enlarged(downsample_image(image, self.factor), self.localiser_size)
         maps = self._fuse(head_outputs(blocks, self.localiser)[(..., *inside)], self.localiser)
         seen = _organ(maps)
-        coarse = largest_component(seen)
-        share = np.count_nonzero(coarse) / np.count_nonzero(seen) if seen.any() else None
-        return self._at_full_resolution(_probability(maps), image), self._at_full_resolution(coarse, image), share
+        organ = largest_component(seen)
+        return Localised(
+            self._at_full_resolution(organ, image),
+            self._at_full_resolution(_probability(maps), image),
+            _share(organ, seen),
+        )
 
     def _at_full_resolution(self, blocks: np.ndarray, image: torch.Tensor) -> np.ndarray:
         for axis in range(3):
@@ -159,6 +176,10 @@ def _probability(maps: torch.Tensor) -> np.ndarray:
 
 def _organ(maps: torch.Tensor) -> np.ndarray:
     return _probability(maps) > 0.5
+
+
+def _share(component: np.ndarray, seen: np.ndarray) -> float | None:
+    return np.count_nonzero(component) / np.count_nonzero(seen) if seen.any() else None
 
 
 def _without_others(maps: torch.Tensor, kept: np.ndarray) -> torch.Tensor:

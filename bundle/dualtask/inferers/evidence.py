@@ -22,12 +22,14 @@ class Evidence:
         rounds_agreement: Dice of the organ in the last two rounds, of which the localiser's mask may be one.
         localiser_agreement: Dice of the localiser's mask and the final organ on the fine grid.
         localiser_share: share of the largest component in all that the localiser took for the organ.
+        organ_share: share of the component that was kept in all that the last round took for the organ.
         embedding: mean of the embedding head over the organ in the last round, [32].
     """
 
     rounds_agreement: float | None = None
     localiser_agreement: float | None = None
     localiser_share: float | None = None
+    organ_share: float | None = None
     embedding: tuple[float, ...] | None = None
 
     def attached_to(self, maps: torch.Tensor) -> MetaTensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.transforms import Flip
 
-from dualtask.inferers import CascadeInferer
+from dualtask.inferers import CascadeInferer, Localised
 
 Scan = dict[str, torch.Tensor]
 """``image`` in [0, 1], ``label`` and ``known``, each [1, X, Y, Z] with axes RAS on the network's grid."""
@@ -70,18 +70,20 @@ def misled(inferer: CascadeInferer) -> CascadeInferer:
     """A cascade whose localiser points beside what it found."""
 
     class Misled(CascadeInferer):
-        def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, float | None]:
-            organ, share = super()._localise(image)
-            moved = np.zeros_like(organ)
-            source, target = zip(
-                *(_moved(side, by) for side, by in zip(organ.shape, _MISLED_BY, strict=True)), strict=True
-            )
-            moved[target] = organ[source]
-            return moved, share
+        def _localise(self, image: torch.Tensor) -> Localised:
+            organ, probability, share = super()._localise(image)
+            return Localised(_shifted(organ), _shifted(probability), share)
 
     result = Misled.__new__(Misled)
     result.__dict__ = inferer.__dict__
     return result
+
+
+def _shifted(volume: np.ndarray) -> np.ndarray:
+    moved = np.zeros_like(volume)
+    source, target = zip(*(_moved(side, by) for side, by in zip(volume.shape, _MISLED_BY, strict=True)), strict=True)
+    moved[target] = volume[source]
+    return moved
 
 
 def _moved(side: int, by: int) -> tuple[slice, slice]:

@@ -13,7 +13,7 @@ from monai.utils import ImageMetaKey
 from torch import nn
 
 from dualtask.evaluation import case_name
-from dualtask.inferers import CascadeInferer
+from dualtask.inferers import CascadeInferer, Localised
 from dualtask.scans.datalists import Case
 from dualtask.scans.labels import DECATHLON_LABELS, read_label
 from dualtask.scans.reading import read_volume
@@ -43,5 +43,6 @@ class RegionGivenInferer(CascadeInferer):
         self._given = (ResampleToMatch(mode="nearest")(label, grid)[0] > 0).numpy()
         return super().__call__(inputs, network)
 
-    def _localise(self, image: torch.Tensor) -> tuple[np.ndarray, float | None]:
-        return self._given, None
+    def _localise(self, image: torch.Tensor) -> Localised:
+        # Of several components it keeps the one that the network itself is surest of.
+        return Localised(self._given, np.ones(self._given.shape), None)
