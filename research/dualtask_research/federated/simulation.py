@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def simulate(
     rounds: int,
     round_seconds: int,
 ) -> None:
-    """Run all rounds, each site as a process of its own.
+    """Run all rounds, each site as a process of its own, with a share of the processor's threads.
 
     The job carries no code: every process runs what is installed, and NVFlare builds only the classes named here.
 
@@ -49,6 +50,8 @@ def simulate(
         job.to(executor, site, tasks=["train"])
     _allow_only(workspace, [controller, aggregator, persistor, *sites.values()])
     result.unlink(missing_ok=True)
+    # The sites share the processor: with a thread of each on every core they wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // len(sites), 1)))
     if job.simulator_run(str(workspace), clients=list(sites), threads=len(sites)) or not result.is_file():
         raise InputError(f"The simulation failed: {workspace}/server holds its log.")
 
