@@ -110,6 +110,17 @@ def test_masks_are_scored_where_the_scan_shows_something_and_the_structure_was_a
     assert masks[1].max() == 0
 
 
+def test_predictions_of_another_device_than_the_labels_are_left_there():
+    data = {
+        "pred": torch.ones(2, 4, 4, 4, device="meta"),
+        "label": torch.ones(2, 4, 4, 4),
+        "known": torch.ones(1, 4, 4, 4),
+        "annotated": torch.ones(2),
+    }
+    result = OnlySupervisedd(keys=["pred", "label"])(data)
+    assert result["pred"].device.type == "meta" and result["label"].device.type == "cpu"
+
+
 def test_sites_of_the_contrast_are_taken_where_the_scan_shows_at_least_half_of_them():
     masks = torch.zeros(2, 32, 32, 32)
     masks[:, 8:24, 8:24, 4:28] = 1
