@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 
 from dualtask.inferers.precision import autocast
 from dualtask.losses.targets import Targets
@@ -41,9 +41,11 @@ class PrepareViews:
         """
 
         def to_device(key: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-            tensor = batch[key]
-            plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-            return plain.to(device=device, non_blocking=non_blocking, **to_kwargs).to(dtype)
+            return (
+                convert_to_tensor(batch[key], track_meta=False)
+                .to(device=device, non_blocking=non_blocking, **to_kwargs)
+                .to(dtype)
+            )
 
         def of_each_view(tensor: torch.Tensor) -> torch.Tensor:
             return torch.cat([tensor] * len(self.views))

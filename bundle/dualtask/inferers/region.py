@@ -15,20 +15,20 @@ Region = tuple[slice, ...]
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest 26-connected component of a boolean mask [X, Y, Z]; an empty mask stays empty."""
-    return heaviest_component(mask, np.ones(mask.shape, dtype=np.float32))
+    return heaviest_component(mask, None)
 
 
-def heaviest_component(mask: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def heaviest_component(mask: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """The 26-connected component of a boolean mask with the largest sum of a weight; an empty mask stays empty.
 
     Args:
         mask: [X, Y, Z].
-        weight: [X, Y, Z], not negative.
+        weight: [X, Y, Z], not negative; None counts voxels.
     """
     components, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     if count < 2:
         return mask
-    return components == 1 + np.bincount(components.ravel(), weight.ravel())[1:].argmax()
+    return components == 1 + np.bincount(components.ravel(), None if weight is None else weight.ravel())[1:].argmax()
 
 
 def region_of_interest(mask: np.ndarray, minimum: Sequence[int], margin: Sequence[int]) -> Region:

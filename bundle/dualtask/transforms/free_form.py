@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandAffineGrid, RandomizableTransform, create_grid
-from monai.utils import ensure_tuple_rep
+from monai.utils import convert_to_tensor, ensure_tuple_rep
 from scipy.interpolate import BSpline
 from torch.nn import functional
 
@@ -58,6 +57,7 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.spatial_size = tuple(int(side) for side in spatial_size)
+        self.voxels = create_grid(self.spatial_size, backend="torch")[:3].float()
         self.spacing = torch.tensor([float(side) for side in spacing])
         self.control_spacing = float(control_spacing)
         self.splines = [
@@ -78,10 +78,10 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         self.randomize(None)
-        places = create_grid(self.spatial_size, backend="torch")[:3].float()
+        places = self.voxels
         if self._do_transform:
             places = self._affine(places + self._displacements() / self.spacing[:, None, None, None])
-        crops = {key: _plain(result[key]) for key in self.key_iterator(result)}
+        crops = {key: convert_to_tensor(result[key], track_meta=False) for key in self.key_iterator(result)}
         sides = torch.tensor(next(iter(crops.values())).shape[1:])
         # From voxels around the centre to grid_sample's [-1, 1] between the outer faces, last axis first.
         places = (places * (2 / sides)[:, None, None, None]).flip(0).movedim(0, -1)[None]
@@ -110,10 +110,6 @@ class RandFreeFormd(RandomizableTransform, MapTransform):
         for spline in self.splines:  # replaces the first axis of control points by voxels, as the last axis
             field = torch.tensordot(field, spline, dims=([1], [1]))
         return field
-
-
-def _plain(crop: torch.Tensor) -> torch.Tensor:
-    return crop.as_tensor() if isinstance(crop, MetaTensor) else crop
 
 
 def cubic_splines(size: int, spacing: float, control_spacing: float) -> torch.Tensor:
