@@ -188,7 +188,14 @@ def test_distances_stay_in_single_precision_under_autocast():
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
-@pytest.mark.parametrize("backbone", [ResidualUNet(width=8, weight_standardisation=False), SegResNetBackbone(width=8)])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        ResidualUNet(width=8, weight_standardisation=False),
+        SegResNetBackbone(width=8),
+        DynUNetBackbone(width=8),
+    ],
+)
 def test_the_plain_network_exports_to_torchscript(backbone):
     model = DualTaskNet(backbone, SHARPNESS).eval()
     image = torch.rand(1, 1, 17, 16, 16)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from monai.networks.nets import DynUNet
 
+from dualtask.networks.instance_norm import CHANNELS_LAST
+
 
 class DynUNetBackbone(DynUNet):
     """DynUNet without its last convolution: the heads of the dual-task network take its features.
@@ -29,7 +31,10 @@ class DynUNetBackbone(DynUNet):
             strides=[1, *halvings],
             upsample_kernel_size=halvings,
             filters=filters,
+            norm_name=(CHANNELS_LAST, {"affine": True}),
         )
+        # Of a convolution's weights or its image one must be in the format; an image of one channel has both.
+        self.input_block.to(memory_format=torch.channels_last_3d)
         # What would come behind the features, and the tree that holds every block a second time.
         del self.output_block, self.skip_layers
         self.stride = 2 ** (stages - 1)
