@@ -227,3 +227,14 @@ def test_a_report_on_real_scans_says_that_few_patients_are_few(study, cases, tmp
     page, _ = report(study, cases, tmp_path / "out", synthetic=False)
     sentence = "Scans of 10 patients, which are few"
     assert sentence in page and sentence in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_lesions_are_scored_by_group_and_the_organ_is_not(study, cases, tmp_path):
+    groups = {f"case_{case}": "darker" if case < 4 else "equal" for case in range(8)}
+    _, tables = report(study, cases, tmp_path / "out", groups=groups)
+    found = tables["lesion"]["Dice by group of cases"]
+    # Case 0 has no lesion, cases 8 and 9 no group.
+    assert found["variant"] == ["darker (n = 3)", "equal (n = 4)"]
+    means = [float(cell.split()[0]) for cell in found["full"]]
+    assert means == [pytest.approx(0.56), pytest.approx(0.665)]
+    assert "Dice by group of cases" not in tables["pancreas"]

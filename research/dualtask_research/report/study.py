@@ -29,6 +29,7 @@ from dualtask_research.report.study_tables import (
     Table,
     compare_dice,
     comparison_table,
+    group_table,
     introduction,
     patients,
     read_cases,
@@ -38,6 +39,7 @@ from dualtask_research.report.study_tables import (
     trust_table,
     verdicts,
 )
+from dualtask_research.sites.lesion_contrast import read_groups
 from dualtask_research.statistics import case_means
 from dualtask_research.studies.plan import Run, Study, Variant, read_study
 
@@ -61,6 +63,7 @@ def write_study_report(
     reference: str,
     synthetic: bool,
     dataset_dir: str | os.PathLike[str] | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> None:
     """Write ``report.html``, ``table.md``, one ``<structure>.png`` each and a copy of ``cases.csv``.
 
@@ -72,6 +75,7 @@ def write_study_report(
         synthetic: whether the scans are computed; the page and the table then say so.
         dataset_dir: Decathlon folder of the scans; the page then shows the worst, the median and the best case of the
             reference variant, from the masks in the folder of the runs.
+        groups: case -> group, for a table of the Dice of lesions by group.
 
     Raises:
         InputError: the table is absent or lacks the reference variant, or a scan or mask is refused.
@@ -89,7 +93,8 @@ def write_study_report(
         if not own:
             continue
         examples = _examples(own, structure, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
-        structures[structure] = _report(own, list(by_name), reference, structure, examples)
+        of_structure = groups if structure == "lesion" else None
+        structures[structure] = _report(own, list(by_name), reference, structure, examples, of_structure)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
     records = [json.loads(run.read_text()) for run in runs]
     provenance = provenance_of(f"configs/studies/{study.name}.json", records)
@@ -122,12 +127,15 @@ def _report(
     reference: str,
     structure: str,
     overlays: Mapping[str, list[Picture]],
+    groups: Mapping[str, str] | None,
 ) -> StructureReport:
     comparisons = compare_dice(rows, reference)
     tables = [score_table(rows, variants), comparison_table(comparisons, reference)]
     # At one site the table of the sites would say the first table again.
     if len({row["test_site"] for row in rows}) > 1:
         tables.append(site_table(rows, variants))
+    if groups:
+        tables.append(group_table(rows, variants, groups))
     if len({row["seed"] for row in rows}) > 1:
         tables.append(seed_table(rows, variants))
     tables.append(trust_table(rows, variants))
@@ -190,6 +198,9 @@ def main() -> None:
     parser = report_parser("dualtask_research.report.study", __doc__, "configs/studies")
     parser.add_argument("--reference", default="full", help="variant that the others are compared with")
     parser.add_argument("--dataset_dir", type=Path, help="folder of the scans, to show the worst, median and best case")
+    parser.add_argument(
+        "--groups", type=Path, help="CSV with case and group (sites contrast): Dice of lesions by group"
+    )
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     write_study_report(
@@ -199,6 +210,7 @@ def main() -> None:
         arguments.reference,
         arguments.synthetic,
         arguments.dataset_dir,
+        read_groups(arguments.groups) if arguments.groups else None,
     )
     print("The report is at", arguments.output_dir / "report.html")
 

@@ -132,6 +132,27 @@ def site_table(rows: Rows, variants: Sequence[str]) -> Table:
     return Table("Dice at each unseen site", ("variant", *sites), tuple(body))
 
 
+def group_table(rows: Rows, variants: Sequence[str], groups: Mapping[str, str]) -> Table:
+    """Mean Dice with its interval in each group of cases.
+
+    Args:
+        rows: of one structure.
+        variants: names, in the order of the table.
+        groups: case -> group; cases of no group are left out.
+    """
+    scored = [row for row in with_reference(rows) if row["case"] in groups]
+    present = {row["case"]: groups[row["case"]] for row in scored}
+    # In the order in which the table of the groups first names them.
+    names = [name for name in dict.fromkeys(groups.values()) if name in present.values()]
+    means = [case_means([row for row in scored if groups[row["case"]] == name], "dice") for name in names]
+    body = [
+        (variant, *(write_interval(mean_interval(list(cases.get(variant, {}).values()))) for cases in means))
+        for variant in variants
+    ]
+    header = ("variant", *(f"{name} (n = {list(present.values()).count(name)})" for name in names))
+    return Table("Dice by group of cases", header, tuple(body))
+
+
 def seed_table(rows: Rows, variants: Sequence[str]) -> Table:
     """Mean Dice of each seed over the cases, and how far the seeds lie apart.
 

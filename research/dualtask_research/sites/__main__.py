@@ -1,4 +1,4 @@
-"""``python -m dualtask_research.sites check|combine|deal|fetch``: sites verified, joined, dealt into folds, fetched."""
+"""``python -m dualtask_research.sites check|combine|deal|contrast|fetch``: sites verified, joined, dealt, fetched."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dualtask_research.sites.download import TASK, fetch_msd
 from dualtask_research.sites.duplicates import find_duplicates
 from dualtask_research.sites.folds import deal_folds
 from dualtask_research.sites.inspection import add_duplicates, inspect_site
+from dualtask_research.sites.lesion_contrast import write_lesion_contrasts
 from dualtask_research.sites.page import COLUMNS, counts, findings, table_rows, write_site_page
 from dualtask_research.sites.records import read_fingerprints, write_fingerprints
 from dualtask_research.sites.site import read_site
@@ -40,6 +41,12 @@ def main() -> None:
     deal.add_argument("--without_sites", nargs="*", default=[], metavar="SITE", help="in no fold and not in training")
     deal.add_argument("--output_dir", type=Path, required=True, help="then serves as dataset_dir of a study")
     deal.set_defaults(run=_deal)
+    contrast = commands.add_parser(
+        "contrast", help="write a table of lesions darker, equal to or brighter than the organ"
+    )
+    contrast.add_argument("dataset_dir", type=Path, help="Decathlon folder")
+    contrast.add_argument("--output", type=Path, required=True, help="CSV file, for --groups of a study's report")
+    contrast.set_defaults(run=_contrast)
     fetch = commands.add_parser("fetch", help=f"download {TASK} (11 GB; TMPDIR must have room for it, too)")
     fetch.add_argument("output_dir", type=Path)
     fetch.add_argument("--url", default=DecathlonDataset.resource[TASK])
@@ -83,6 +90,12 @@ def _deal(arguments: argparse.Namespace) -> None:
     for site, count in dealt.items():
         print(f"{site}: {count} cases")
     print(f"wrote {arguments.output_dir / 'dataset.json'}")
+
+
+def _contrast(arguments: argparse.Namespace) -> None:
+    counted = write_lesion_contrasts(arguments.dataset_dir, arguments.output)
+    print(", ".join(f"{count} {group}" for group, count in counted.items()))
+    print(f"wrote {arguments.output}")
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
