@@ -125,11 +125,7 @@ def site_table(rows: Rows, variants: Sequence[str]) -> Table:
     """
     sites = sorted({row["test_site"] for row in rows})
     means = [case_means([row for row in with_reference(rows) if row["test_site"] == site], "dice") for site in sites]
-    body = [
-        (variant, *(write_interval(mean_interval(list(cases.get(variant, {}).values()))) for cases in means))
-        for variant in variants
-    ]
-    return Table("Dice at each unseen site", ("variant", *sites), tuple(body))
+    return Table("Dice at each unseen site", ("variant", *sites), _mean_of_each(variants, means))
 
 
 def group_table(rows: Rows, variants: Sequence[str], groups: Mapping[str, str]) -> Table:
@@ -145,12 +141,18 @@ def group_table(rows: Rows, variants: Sequence[str], groups: Mapping[str, str]) 
     # In the order in which the table of the groups first names them.
     names = [name for name in dict.fromkeys(groups.values()) if name in present.values()]
     means = [case_means([row for row in scored if groups[row["case"]] == name], "dice") for name in names]
-    body = [
-        (variant, *(write_interval(mean_interval(list(cases.get(variant, {}).values()))) for cases in means))
-        for variant in variants
-    ]
     header = ("variant", *(f"{name} (n = {list(present.values()).count(name)})" for name in names))
-    return Table("Dice by group of cases", header, tuple(body))
+    return Table("Dice by group of cases", header, _mean_of_each(variants, means))
+
+
+def _mean_of_each(
+    variants: Sequence[str], columns: Sequence[Mapping[str, Mapping[tuple[str, str], float]]]
+) -> tuple[tuple[str, ...], ...]:
+    """Rows of the mean and interval of a variant's cases in each column."""
+    return tuple(
+        (variant, *(write_interval(mean_interval(list(cases.get(variant, {}).values()))) for cases in columns))
+        for variant in variants
+    )
 
 
 def seed_table(rows: Rows, variants: Sequence[str]) -> Table:
