@@ -29,9 +29,10 @@ EVALUATE_REAL := $(EVALUATE) --dataset_dir $(if $(SITE),$(REAL),$(DATA)) --outpu
 
 # NNUNET: Python of an environment with nnunetv2, whose predictor then takes part. ENGINES: of one with openvino and nncf.
 # SCANS: of patients, NIfTI; without them their figures stay as they are. Masks are compared on the first, int8 is
-# quantised with the others.
+# quantised with the others. GPU=1: the figures of a machine with one, a column of their own once they are there.
 PERFORMANCE := PYTHONPATH=bundle:apps/dualtask:tests python benchmarks
-FIGURES := $(if $(QUICK),$(DEMO)/performance,docs/results/performance)
+RESULTS := $(if $(QUICK),$(DEMO),docs/results)/performance
+FIGURES := $(RESULTS)$(if $(GPU),_gpu)
 CONTEST := $(if $(QUICK),--rounds 1) $(if $(NNUNET),--nnunet $(NNUNET))
 
 .DEFAULT_GOAL := help
@@ -195,7 +196,8 @@ bench: $(VENV)/installed ## docs/reference/performance.md: speed, side by side (
 	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
 	PYTHONPATH=bundle $(or $(ENGINES),python) benchmarks/engines.py \
 		$(if $(SCANS),--scan $(firstword $(SCANS)) --calibration $(wordlist 2,99,$(SCANS))) $(if $(QUICK),--rounds 2) --output $(FIGURES)/engines.json
-	$(PERFORMANCE)/performance_page.py $(FIGURES) $(if $(QUICK),$(FIGURES),docs/reference)/performance.md
+	$(PERFORMANCE)/performance_page.py $(RESULTS) $(if $(QUICK),$(RESULTS),docs/reference)/performance.md \
+		$(if $(wildcard $(RESULTS)_gpu/engines.json)$(GPU),--gpu $(RESULTS)_gpu)
 
 robustness: $(VENV)/installed ## docs/reference/robustness.md and docs/reference/load.md: damaged inputs, faults, load
 	PYTHONPATH=bundle:apps/dualtask:tests python -m battery

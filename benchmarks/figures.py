@@ -13,6 +13,7 @@ from typing import Any
 import monai
 import torch
 
+from dualtask import bundle_root
 from dualtask.files import write_atomically
 
 
@@ -37,6 +38,7 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "monai": monai.__version__,
+        "bundle": json.loads((Path(bundle_root()) / "configs" / "metadata.json").read_text())["version"],
         "commit": commit.stdout.strip() or None,
     }
 
@@ -45,10 +47,9 @@ def sentence(found: Mapping[str, Any]) -> str:
     """The surroundings in words."""
     low = f", {', '.join(found['bf16 instructions'])}" if found["bf16 instructions"] else ", no bf16 instructions"
     gpu = f"; {found['gpu']}" if found["gpu"] else ""
-    # Figures of version 0.3.0 do not say it.
-    load = f", load {found['load']:.0f}" if "load" in found else ""
     return (
-        f"{found['processor']}, {found['cores']} cores{low}{gpu}; {found['threads']} thread(s){load}; "
+        f"{found['processor']}, {found['cores']} cores{low}{gpu}; {found['threads']} thread(s), "
+        f"load {found['load']:.0f}; bundle {found['bundle']}, "
         f"Python {found['python']}, PyTorch {found['torch']}, MONAI {found['monai']}; commit {found['commit']}"
     )
 

@@ -18,6 +18,7 @@ import torch
 
 from dualtask.networks import DualTaskNet, DynUNetBackbone
 from dualtask.networks.heads import Heads
+from dualtask.networks.instance_norm import ChannelsLastInstanceNorm3d
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -68,9 +69,18 @@ def test_limit_counts_more_operations_for_a_larger_image_and_names_the_slowest_o
     assert any(name.endswith("convolution") for name in list(found["shares of operators"])[:3])
 
 
-def test_precision_compares_with_fp32(tmp_path: Path):
-    found = run("precision.py", "--repeats", "1", output=tmp_path / "figures.json")["time relative to fp32"]
-    assert {row["fp32"] for row in found.values()} == {1.0}
+def test_precision_compares_with_fp32_and_pytorchs_normalisation(tmp_path: Path):
+    found = run("precision.py", "--repeats", "1", output=tmp_path / "figures.json")["time relative to the first"]
+    assert {row["fp32, PyTorch's"] for row in found.values()} == {1.0}
+
+
+def test_the_network_with_pytorchs_normalisation_computes_the_same(benchmark_module):
+    ours = DualTaskNet(DynUNetBackbone(width=4, stages=3), sharpness=(10.0, 5.0)).eval()
+    plain = benchmark_module("precision").with_pytorchs_normalisation(ours)
+    assert not any(isinstance(layer, ChannelsLastInstanceNorm3d) for layer in plain.modules())
+    image = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(plain.heads(image).logits, ours.heads(image).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_peak_memory_is_of_the_program_itself_not_of_the_one_that_started_it():
@@ -199,7 +209,19 @@ def records(performance_page) -> dict[str, dict]:
 def test_committed_page_says_what_the_benchmarks_left(performance_page, records):
     """After a change: ``make bench``."""
     committed = (REPOSITORY / "docs" / "reference" / "performance.md").read_text()
-    assert committed == performance_page.page(records, "../results/performance/performance.png")
+    metadata = json.loads((REPOSITORY / "bundle" / "configs" / "metadata.json").read_text())
+    assert committed == performance_page.page(records, "../results/performance/performance.png", metadata)
+
+
+def test_a_machine_with_a_gpu_gets_a_column_beside_the_targets(performance_page, records):
+    with_gpu = deepcopy(records)
+    for record in with_gpu.values():
+        record["surroundings"]["gpu"] = "NVIDIA X"
+    with_gpu["responsiveness"]["figures"]["start"] = 99.0
+    page = performance_page.page(records, "picture.png", {"version": "1", "eval_metrics": {}}, with_gpu)
+    assert "| target | wanted | measured, reached | NVIDIA X, reached |" in page
+    (row,) = (line for line in page.splitlines() if line.startswith("| start of the server "))
+    assert row.endswith("s, yes | 99.0 s, **no** |")
 
 
 def test_missed_target_is_called_missed(performance_page, records):
