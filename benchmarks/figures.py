@@ -17,6 +17,11 @@ from dualtask import bundle_root
 from dualtask.files import write_atomically
 
 
+def bundle_metadata() -> dict[str, Any]:
+    """What the bundle says of itself: version and accuracy, among other things."""
+    return json.loads((Path(bundle_root()) / "configs" / "metadata.json").read_text())
+
+
 def surroundings() -> dict[str, Any]:
     """What the figures were measured on and with."""
     commit = subprocess.run(
@@ -38,7 +43,7 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "monai": monai.__version__,
-        "bundle": json.loads((Path(bundle_root()) / "configs" / "metadata.json").read_text())["version"],
+        "bundle": bundle_metadata()["version"],
         "commit": commit.stdout.strip() or None,
     }
 

@@ -16,10 +16,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from dualtask import bundle_root
 from dualtask.files import write_atomically
 from dualtask.structures import STRUCTURES
-from figures import sentence
+from figures import bundle_metadata, sentence
 
 SECTIONS = {
     "inference": "Inference of a large scan",
@@ -32,7 +31,7 @@ SECTIONS = {
     "precision": "Precision and memory format",
     "engines": "Other engines than PyTorch as it is",
 }
-LOADED = ("crop and augmentation", "targets")
+_LOADED = ("crop and augmentation", "targets")
 _PICTURE = "performance.png"
 _FULL_RESOLUTION = "DynUNet as in nnU-Net, sliding window, fp32"
 
@@ -83,7 +82,7 @@ def targets(found: Figures) -> Iterator[tuple[str, str, str, bool]]:
     ours = found["training_step"]["seconds"]["ours"]
     share = sum(seconds for part, seconds in ours.items() if part.startswith("targets")) / steps["ours"]
     yield "targets, of a training step", "below 5 %", f"{100 * share:.1f} %", share < 0.05
-    loader = sum(seconds for part, seconds in ours.items() if part.startswith(LOADED))
+    loader = sum(seconds for part, seconds in ours.items() if part.startswith(_LOADED))
     share = loader / (steps["ours"] - loader)
     name = "crops and targets by one loader process, of the rest of a training step"
     yield name, "below 100 %", f"{100 * share:.0f} %", share < 1
@@ -117,7 +116,7 @@ def draw(found: Figures, path: Path) -> None:
 def accuracy(metadata: Mapping[str, Any]) -> list[str]:
     """What the timed weights are worth, as the bundle's metadata says it: fast and wrong is no record."""
     lines = [
-        f"The Dice that goes with these times, weights of version {metadata['version']}:",
+        f"The Dice that goes with these times, bundle version {metadata['version']}:",
         "",
         "| scans | pancreas | lesion, cases with one |",
         "|---|---|---|",
@@ -187,9 +186,8 @@ def main() -> None:
     records = read(arguments.results)
     picture = arguments.results / _PICTURE
     draw(_figures(records), picture)
-    metadata = json.loads((Path(bundle_root()) / "configs" / "metadata.json").read_text())
     with_gpu = read(arguments.gpu) if arguments.gpu else None
-    text = page(records, os.path.relpath(picture, arguments.page.parent), metadata, with_gpu)
+    text = page(records, os.path.relpath(picture, arguments.page.parent), bundle_metadata(), with_gpu)
     write_atomically(arguments.page, lambda temporary: temporary.write_text(text))
 
 

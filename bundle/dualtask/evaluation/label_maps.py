@@ -10,7 +10,7 @@ from typing import Any
 from monai.data import MetaTensor
 
 from dualtask.errors import InputError
-from dualtask.scans.labels import DECATHLON_LABELS, read_label
+from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
 from dualtask.scans.writing import without_suffix
@@ -70,6 +70,4 @@ def read_label_maps(
     prediction = read_volume(path)
     check_label(prediction, prediction, str(path), allowed=(0, 1, 2))
     # The grid of the prediction is the one that counts: a label that is turned to its scan has no affine of its own.
-    label_map, axes = case.get("label_map", DECATHLON_LABELS), case.get("label_axes")
-    reference = read_label(case["label"], prediction, label_map, axes, grid=f"the prediction {path}")
-    return reference, prediction
+    return read_case_label(case, prediction, grid=f"the prediction {path}"), prediction

@@ -60,6 +60,16 @@ def read_label(
     return mapped
 
 
+def read_case_label(case: Mapping[str, Any], scan: MetaTensor, grid: str = "its scan") -> MetaTensor:
+    """Read the label map of a case, stored as the case says: its ``label``, ``label_map`` and ``label_axes``.
+
+    Args:
+        case: of a list of cases.
+        scan, grid, and what is returned and raised: see :func:`read_label`.
+    """
+    return read_label(case["label"], scan, case.get("label_map", DECATHLON_LABELS), case.get("label_axes"), grid)
+
+
 def check_label_map(label_map: Mapping[str, str], source: str) -> dict[int, str]:
     """The label map with its values as integers.
 

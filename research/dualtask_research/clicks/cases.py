@@ -18,7 +18,7 @@ from dualtask.evaluation.known import read_known
 from dualtask.evaluation.label_maps import case_name
 from dualtask.refinement import ScanMaps, keeping_maps
 from dualtask.scans.datalists import Case
-from dualtask.scans.labels import DECATHLON_LABELS, read_label
+from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
 
 _MARGIN_MM = 40.0
@@ -56,7 +56,7 @@ def reader_of_cases() -> Callable[[Case], ClickCase]:
             data["pred"] = inferer(data["image"][None], network)[0]
         data = postprocessing(data)
         scan = read_volume(case["image"])
-        label = read_label(case["label"], scan, case.get("label_map", DECATHLON_LABELS), case.get("label_axes"))
+        label = read_case_label(case, scan)
         known = read_known(case, scan)
         known = torch.ones_like(convert_to_tensor(scan, track_meta=False), dtype=torch.bool) if known is None else known
         reference = (convert_to_tensor(label, track_meta=False) * known)[0].numpy().astype(np.uint8)

@@ -16,7 +16,7 @@ from nibabel.affines import voxel_sizes
 from tqdm import tqdm
 
 from dualtask.errors import InputError
-from dualtask.scans.labels import read_label
+from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_ct_values
 from dualtask.structures import STRUCTURES
@@ -145,7 +145,7 @@ def inspect_case(case: Mapping[str, Any], data: str | os.PathLike[str]) -> CaseC
         if "label" not in case:
             check.problems.append(f"{case['image']} has no label: copy it, or remove the scan.")
             return check
-        label, _ = _upright(read_label(case["label"], scan, case["label_map"], case.get("label_axes")))
+        label, _ = _upright(read_case_label(case, scan))
     except InputError as error:
         check.problems.append(str(error))
         return check

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dualtask.errors import InputError
 from dualtask.evaluation import case_name
 from dualtask.files import read_table, write_table
 from dualtask.scans import decathlon_datalist
-from dualtask.scans.labels import DECATHLON_LABELS, read_label
+from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
 from dualtask.structures import STRUCTURES
+from dualtask.transforms import KnownVoxels
 
 EQUAL_HU = 20.0
 """Lesions that differ by less from the rest of their organ hardly stand out in a portal venous scan."""
@@ -63,15 +63,14 @@ def write_lesion_contrasts(dataset_dir: str | os.PathLike[str], output: Path) ->
 
 
 def _rows(dataset_dir: str | os.PathLike[str]) -> Iterator[tuple[str, float]]:
+    known_voxels = KnownVoxels("image", hu_key="hu")
     for case in decathlon_datalist(dataset_dir):
         if "lesion" not in case.get("annotates", STRUCTURES) or "label" not in case:
             continue
-        image = read_volume(case["image"])
-        label = read_label(case["label"], image, case.get("label_map", DECATHLON_LABELS), case.get("label_axes"))
-        scan = image.as_tensor().float()
-        if (unknown := case.get("unknown")) is not None:
-            scan = scan.masked_fill(scan == unknown, torch.nan)
-        contrast = lesion_contrast(scan[0].numpy(), label[0].numpy())
+        scan = read_volume(case["image"])
+        label = read_case_label(case, scan)
+        hu = known_voxels({"image": scan, "unknown": case.get("unknown")})["hu"]
+        contrast = lesion_contrast(hu[0].numpy(), label[0].numpy())
         if not np.isnan(contrast):
             yield case_name(case["image"]), contrast
 

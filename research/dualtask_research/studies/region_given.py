@@ -15,7 +15,7 @@ from torch import nn
 from dualtask.evaluation import case_name
 from dualtask.inferers import CascadeInferer, Localised
 from dualtask.scans.datalists import Case
-from dualtask.scans.labels import DECATHLON_LABELS, read_label
+from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
 
 
@@ -38,7 +38,7 @@ class RegionGivenInferer(CascadeInferer):
         (name,) = inputs.meta[ImageMetaKey.FILENAME_OR_OBJ]
         case = self.cases[case_name(name)]
         scan = read_volume(case["image"])
-        label = read_label(case["label"], scan, case.get("label_map", DECATHLON_LABELS), case.get("label_axes"))
+        label = read_case_label(case, scan)
         grid = MetaTensor(torch.zeros(inputs.shape[1:]), affine=inputs.affine[0])
         self._given = (ResampleToMatch(mode="nearest")(label, grid)[0] > 0).numpy()
         return super().__call__(inputs, network)
