@@ -45,7 +45,7 @@ _REGION = (64, 64, 56)
 _FLIPS = [axes for count in range(4) for axes in combinations((2, 3, 4), count)]
 _STAGES = {
     "LoadScand": "read",
-    "CopyItemsd": "preprocess",
+    "Lambdad": "preprocess",
     "Orientationd": "preprocess",
     "KnownVoxels": "preprocess",
     "ScaleIntensityRanged": "preprocess",

@@ -69,6 +69,40 @@ def test_limit_counts_more_operations_for_a_larger_image_and_names_the_slowest_o
     assert any(name.endswith("convolution") for name in list(found["shares of operators"])[:3])
 
 
+def test_storage_times_every_way_and_ours_is_one_of_them(tmp_path: Path, benchmark_module):
+    found = run("storage.py", "--shape", "64", "64", "20", "--rounds", "1", output=tmp_path / "figures.json")["seconds"]
+    for step, ours in benchmark_module("storage").OURS.items():
+        assert ours in found[step]
+        assert len(found[step]) > 1
+        assert min(found[step].values()) > 0
+
+
+def test_every_way_to_pack_a_mask_gives_the_same_voxels(tmp_path: Path, benchmark_module):
+    mask = np.zeros((20, 18, 16), np.uint8, order="F")
+    mask[4:12, 5:9, 3:7] = 2
+    ways = benchmark_module("storage").ways_to_pack(mask, np.eye(4), tmp_path)
+    assert len(ways) >= 3
+    for way in ways.values():
+        way()
+        np.testing.assert_array_equal(np.asanyarray(nib.load(tmp_path / "mask.nii.gz").dataobj), mask)
+
+
+def test_every_way_to_unpack_a_scan_gives_the_same_voxels(tmp_path: Path, benchmark_module):
+    voxels = np.random.default_rng(0).integers(-1000, 1000, (20, 18, 16)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "scan.nii.gz")
+    ways = benchmark_module("storage").ways_to_unpack(tmp_path / "scan.nii.gz")
+    assert len(ways) >= 4
+    for way in ways.values():
+        np.testing.assert_array_equal(way(), voxels)
+
+
+def test_imports_names_the_packages_and_hides_those_that_inference_does_not_need(tmp_path: Path):
+    found = run("imports.py", "--rounds", "1", output=tmp_path / "figures.json")
+    assert {"torch", "monai", "numpy"} <= found["packages"].keys()
+    torch_alone, whole, without = found["cpu"].values()
+    assert min(torch_alone, without) < whole
+
+
 def test_precision_compares_with_fp32_and_pytorchs_normalisation(tmp_path: Path):
     found = run("precision.py", "--repeats", "1", output=tmp_path / "figures.json")["time relative to the first"]
     assert {row["fp32, PyTorch's"] for row in found.values()} == {1.0}

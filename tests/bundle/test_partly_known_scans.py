@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.transforms import Compose, ScaleIntensityRanged
+from monai.transforms import Compose, Lambdad, ScaleIntensityRanged
 
 from dualtask.contrast import LESION
 from dualtask.transforms import (
@@ -36,8 +38,9 @@ def slab(tissue: float = 70.0) -> MetaTensor:
 PREPROCESSING = Compose(
     [
         KnownVoxels(image_key="image"),
-        ScaleIntensityRanged("image", a_min=-100, a_max=240, b_min=0, b_max=1, clip=True),
-        ResampleToSpacingd(keys=["image", "known"], spacing=(3.0, 3.0, 3.0), mode=["bilinear", "bilinear"]),
+        Lambdad("image", partial(torch.clamp, min=-100, max=240)),
+        ResampleToSpacingd(["image", "known"], (3.0, 3.0, 3.0), ["bilinear", "bilinear"], allow_missing_keys=True),
+        ScaleIntensityRanged("image", a_min=-100, a_max=240, b_min=0, b_max=1),
         FillUnknown(image_key="image"),
     ]
 )
@@ -46,9 +49,10 @@ PREPROCESSING = Compose(
 
 def test_without_the_entry_every_voxel_is_known():
     image = slab()
-    data = KnownVoxels(image_key="image")({"image": image})
+    assert torch.equal(KnownVoxels(image_key="image")({"image": image})["image"], image)
+    data = PREPROCESSING({"image": image})
+    assert data["known"].shape == data["image"].shape
     assert data["known"].min() == 1
-    assert torch.equal(data["image"], image)
 
 
 def test_voxels_that_hold_the_value_for_unknown_are_filled_with_air_and_the_entry_is_used_up():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import nrrd
 import numpy as np
+from isal import igzip
 from nibabel.openers import ImageOpener
 
 from dualtask.errors import InputError
@@ -119,7 +119,7 @@ def _holds(path: Path, size: int) -> bool:
             return True
     # The trailer counts the last gzip member only and says nothing in a file that was cut off: count.
     try:
-        with gzip.open(path) as file:
+        with igzip.open(path) as file:
             while size > 0 and (block := file.read(1 << 20)):
                 size -= len(block)
     except (OSError, EOFError, zlib.error):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from isal import igzip
 from monai.config import PathLike
 from monai.data import ImageReader, MetaTensor, NibabelReader, NrrdReader
 from monai.data.utils import correct_nifti_header_if_necessary
@@ -35,8 +35,8 @@ def _reader(path: Path) -> ImageReader:
 class _NiftiReader(NibabelReader):
     """MONAI's reader, for compressed files that are unpacked once and to their end, where their checksum is.
 
-    nibabel stops at the last voxel and never compares the checksum, and unpacks piece by piece. Voxels come as float32
-    in the order of a tensor.
+    nibabel stops at the last voxel and never compares the checksum, and unpacks piece by piece. ISA-L unpacks in half
+    the time of zlib. Voxels come as float32 in the order of a tensor.
     """
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> nib.Nifti1Image:
@@ -44,7 +44,7 @@ class _NiftiReader(NibabelReader):
         path = Path(self.filenames[0])
         if path.suffix.lower() != ".gz":
             return super().read(path, **kwargs)
-        content = gzip.decompress(path.read_bytes())
+        content = igzip.decompress(path.read_bytes())
         kind = nib.Nifti2Image if nib.Nifti2Header.may_contain_header(content) else nib.Nifti1Image
         return correct_nifti_header_if_necessary(kind.from_bytes(content))
 

@@ -16,10 +16,10 @@ AIR_HU = -1024.0
 
 
 class KnownVoxels(Transform):
-    """Adds ``known``: float32 [1, X, Y, Z], 1 where the scan shows something and 0 where it does not.
+    """Adds ``known`` to partly known scans: float32 [1, X, Y, Z], 1 where the scan shows something and 0 elsewhere.
 
     A case may name the value of its unknown voxels under ``unknown`` (HU), which is used up; without it all voxels are
-    known. Unknown voxels are filled with air.
+    known, and no map says so at full resolution (:class:`FillUnknown` does later). Unknown voxels are filled with air.
 
     Args:
         image_key: key of the image [1, X, Y, Z] in HU, in stored form.
@@ -37,19 +37,23 @@ class KnownVoxels(Transform):
         result = dict(data)
         image: MetaTensor = result[self.image_key]
         unknown = result.pop("unknown", None)
-        known = torch.ones_like(image, dtype=torch.bool)
+        hu = image
         if unknown is not None:
             known = image != check_unknown(unknown, "the case")
             result[self.image_key] = torch.where(known, image, AIR_HU)
+            hu = torch.where(known, image, torch.nan)
+            # A scan that comes as an array may be of whole numbers; shares of voxels are none.
+            result["known"] = known.to(torch.float32)
         if self.hu_key is not None:
-            result[self.hu_key] = image.clone() if unknown is None else torch.where(known, image, torch.nan)
-        # A scan that comes as an array may be of whole numbers; shares of voxels are none.
-        result["known"] = known.to(torch.float32)
+            # No transform writes into an image: both may be the same voxels, each with what is said of its own grid.
+            result[self.hu_key] = MetaTensor(hu.as_tensor(), meta=dict(hu.meta))
         return result
 
 
 class FillUnknown(Transform):
     """After interpolation: restores the image between known and unknown voxels, and sets it to 0 where it is unknown.
+
+    A scan without ``known`` is known everywhere and gets a map that says so.
 
     Interpolation mixes what fills unknown voxels into their neighbours; divided by the interpolated share of known ones
     the mean of the known neighbours is left. A voxel is known where at least half of what it was made of was.
@@ -63,6 +67,8 @@ class FillUnknown(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
+        if "known" not in result:
+            return {**result, "known": torch.ones_like(result[self.image_key])}
         share = result["known"]
         known = (share >= 0.5).to(share)
         result["known"] = known

@@ -24,12 +24,16 @@ def keep_large_lesions(label: torch.Tensor, voxel_ml: float, least_ml: float, le
         voxel_ml: volume of a voxel.
         least_ml, least_share: see :class:`LesionComponentsd`.
     """
-    components, _ = ndimage.label(label[0].cpu().numpy() == 2, _CONNECTIVITY)
-    voxels = np.bincount(components.ravel())
-    voxels[0] = 0  # the rest of the scan
-    small = (voxels * voxel_ml < least_ml) | (voxels < least_share * voxels.max())
-    small[0] = False
-    return label.masked_fill(torch.as_tensor(small[components], device=label.device), 1)
+    result = label.clone()
+    lesion = (label[0] == 2).cpu().numpy()
+    for box in ndimage.find_objects(lesion.astype(np.uint8)):
+        components, _ = ndimage.label(lesion[box], _CONNECTIVITY)
+        voxels = np.bincount(components.ravel())
+        voxels[0] = 0  # the rest of the box
+        small = (voxels * voxel_ml < least_ml) | (voxels < least_share * voxels.max())
+        small[0] = False
+        result[(0, *box)][torch.as_tensor(small[components], device=label.device)] = 1
+    return result
 
 
 class LesionComponentsd(MapTransform):

@@ -23,10 +23,13 @@ class ResampleToSpacingd(MapTransform):
         keys: keys of the maps [C, X, Y, Z], MetaTensors on one grid; the first is the image.
         spacing: new voxel sides in mm.
         mode: how each map is interpolated, "bilinear" (as the image, whatever is named for it) or "nearest".
+        allow_missing_keys: whether further maps may be absent.
     """
 
-    def __init__(self, keys: KeysCollection, spacing: Sequence[float], mode: Sequence[str]) -> None:
-        super().__init__(keys)
+    def __init__(
+        self, keys: KeysCollection, spacing: Sequence[float], mode: Sequence[str], allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.spacing = tuple(float(side) for side in spacing)
         self.mode = tuple(mode)
         self.to_spacing = Spacing(self.spacing, mode="bilinear", padding_mode="border", dtype=torch.float32)

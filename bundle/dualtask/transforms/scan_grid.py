@@ -76,7 +76,8 @@ class BoxIntoScand(MapTransform):
             part = result[key]
             start = np.linalg.solve(affine, np.asarray(part.affine)[:, 3]).round().astype(int)[:3]
             outside = torch.as_tensor(self.outside.get(key, [0] * len(part))).to(part.dtype)
-            whole = outside[:, None, None, None].repeat(1, *shape).to(part.device)
+            # In the memory order of files, which spares the writer to turn it over.
+            whole = outside[:, None, None, None].repeat(1, *reversed(shape)).to(part.device).permute(0, 3, 2, 1)
             box = tuple(slice(low, low + side) for low, side in zip(start, part.shape[1:], strict=True))
             whole[(..., *box)] = part.as_tensor()
             result[key] = MetaTensor(whole, affine=affine, meta=name)
