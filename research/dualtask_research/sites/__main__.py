@@ -1,4 +1,4 @@
-"""``python -m dualtask_research.sites check|combine|deal|contrast|fetch``: sites verified, joined, dealt, fetched."""
+"""``python -m dualtask_research.sites check|combine|deal|contrast|fetch|assemble``: copies of sites."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dualtask_research.sites.duplicates import find_duplicates
 from dualtask_research.sites.folds import deal_folds
 from dualtask_research.sites.inspection import add_duplicates, inspect_site
 from dualtask_research.sites.lesion_contrast import write_lesion_contrasts
+from dualtask_research.sites.msd_slices import assemble_msd_slices
 from dualtask_research.sites.page import COLUMNS, counts, findings, table_rows, write_site_page
 from dualtask_research.sites.records import read_fingerprints, write_fingerprints
 from dualtask_research.sites.site import read_site
@@ -52,6 +53,12 @@ def main() -> None:
     fetch.add_argument("--url", default=DecathlonDataset.resource[TASK])
     fetch.add_argument("--md5", default=DecathlonDataset.md5[TASK])
     fetch.set_defaults(run=_fetch)
+    assemble = commands.add_parser("assemble", help="put parts of MSD's scans together from two public repositories")
+    assemble.add_argument("output_dir", type=Path)
+    assemble.add_argument("--images", type=Path, required=True, help="git directory of elianastasio/MiniGPT-Pancreas")
+    assemble.add_argument("--labels", type=Path, required=True, help="git directory of MrGiovanni/TextoMorph")
+    assemble.add_argument("--without", nargs="*", default=[], metavar="NNN", help="patients to leave out")
+    assemble.set_defaults(run=_assemble)
     arguments = parser.parse_args()
     print_input_errors_as_one_sentence()
     arguments.run(arguments)
@@ -100,6 +107,11 @@ def _contrast(arguments: argparse.Namespace) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> None:
     print(f"{fetch_msd(arguments.output_dir, arguments.url, arguments.md5)} is complete")
+
+
+def _assemble(arguments: argparse.Namespace) -> None:
+    known = assemble_msd_slices(arguments.images, arguments.labels, arguments.output_dir, arguments.without)
+    print(f"{len(known)} patients, {sum(known.values())} slices: {arguments.output_dir}")
 
 
 if __name__ == "__main__":
