@@ -27,7 +27,8 @@ EVALUATE_DEMO := $(EVALUATE) --dataset_dir $(DEMO)/studies --output_dir $(DEMO)/
 REAL := $(DEMO)/real/$(or $(SITE),scans)
 EVALUATE_REAL := $(EVALUATE) --dataset_dir $(if $(SITE),$(REAL),$(DATA)) --output_dir $(REAL)/masks
 
-# NNUNET: Python of an environment with nnunetv2, whose predictor then takes part. ENGINES: of one with openvino and nncf.
+# NNUNET: Python of an environment with nnunetv2, whose predictor then takes part. ENGINES: of one with openvino and nncf,
+# and zlib-ng.
 # SCANS: of patients, NIfTI; without them their figures stay as they are. Masks are compared on the first, int8 is
 # quantised with the others. GPU=1: the figures of a machine with one, a column of their own once they are there.
 PERFORMANCE := PYTHONPATH=bundle:apps/dualtask:tests python benchmarks
@@ -147,15 +148,16 @@ figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the
 
 doubt: $(VENV)/installed ## bundle/models/doubt.json for new weights, after `make real-scans` (DATA=<other folder>, CACHE=<its scans on disk>)
 	PYTHONPATH=bundle:research python -m dualtask_research.doubt $(or $(DATA),$(DEMO)/real_scans) --without_sites nih_slab \
-		--output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
+		--held_out configs/real_figures.json --output_dir $(DEMO)/doubt $(if $(CACHE),--cache_dir $(CACHE))
 
-real-scans: $(DEMO)/training_synthetic/dataset.json ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=<folder>)
+real-scans: $(DEMO)/training_synthetic/dataset.json ## training data of the shipped weights in demo/real_scans (BTCV=, MSD=, NIH=, AMOS=<folder>)
 	@$(MAKE) --no-print-directory check-site SITE=btcv_assembled DATA=$(BTCV)
 	@$(MAKE) --no-print-directory check-site SITE=msd_partial DATA=$(MSD)
 	@$(MAKE) --no-print-directory check-site SITE=nih_slab DATA=$(NIH)
+	@$(MAKE) --no-print-directory check-site SITE=amos DATA=$(AMOS)
 	@$(MAKE) --no-print-directory check-site SITE=synthetic DATA=$(DEMO)/training_synthetic
 	PYTHONPATH=bundle:research python -m dualtask_research.sites combine --site configs/sites/btcv_assembled.json $(BTCV) \
-		--site configs/sites/msd_partial.json $(MSD) --site configs/sites/nih_slab.json $(NIH) \
+		--site configs/sites/msd_partial.json $(MSD) --site configs/sites/nih_slab.json $(NIH) --site configs/sites/amos.json $(AMOS) \
 		--site configs/sites/synthetic.json $(DEMO)/training_synthetic \
 		--checks_dir $(DEMO)/sites --output_dir $(DEMO)/real_scans
 
@@ -192,6 +194,8 @@ bench: $(VENV)/installed ## docs/reference/performance.md: speed, side by side (
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),64 64 20,512 512 20) $(CONTEST) --output $(FIGURES)/inference_thin.json
 	$(PERFORMANCE)/inference.py --shape $(if $(QUICK),96 96 40,512 512 200) $(CONTEST) --output $(FIGURES)/inference.json
 	$(if $(QUICK)$(SCANS),$(PERFORMANCE)/real_scans.py $(SCANS) $(if $(QUICK),--rounds 1) --output $(FIGURES)/real_scans.json)
+	PYTHONPATH=bundle $(or $(ENGINES),python) benchmarks/storage.py $(if $(QUICK),--shape 96 96 40 --rounds 1) --output $(FIGURES)/storage.json
+	$(PERFORMANCE)/imports.py $(if $(QUICK),--rounds 1) --output $(FIGURES)/imports.json
 	$(PERFORMANCE)/scaling.py $(if $(QUICK),--quick) --output $(FIGURES)/scaling.json
 	$(PERFORMANCE)/responsiveness.py $(if $(QUICK),--quick) --output $(FIGURES)/responsiveness.json
 	PYTHONPATH=bundle $(or $(ENGINES),python) benchmarks/engines.py \

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtask.errors import InputError
-from dualtask.scans import decathlon_datalist, split
+from dualtask.scans import decathlon_datalist, hold_out, split
 
 
 def dataset(folder: Path, cases: object, write_files: bool = True) -> Path:
@@ -108,3 +108,16 @@ def test_cases_without_a_label_all_go_to_training():
     training, validation = split(labelled + unlabelled, 0.4, seed=0)
     assert all("label" in case for case in validation)
     assert all(case in training for case in unlabelled)
+
+
+def test_scans_are_held_out_by_name_whatever_their_folder_and_format():
+    cases = [{"image": path} for path in ("a/one.nii.gz", "b/two.nrrd", "c/1.2.3", "c/one_more.nii.gz")]
+    training, held_out = hold_out(cases, ["one", "1.2.3", "absent"])
+    assert [case["image"] for case in held_out] == ["a/one.nii.gz", "c/1.2.3"]
+    assert [case["image"] for case in training] == ["b/two.nrrd", "c/one_more.nii.gz"]
+
+
+@pytest.mark.parametrize(("names", "words"), [(["absent"], "fit none of the 2"), (["one", "two"], "fit all of the 2")])
+def test_names_that_leave_nothing_to_train_or_to_validate_on_are_refused(names, words):
+    with pytest.raises(InputError, match=words):
+        hold_out([{"image": "one.nii.gz"}, {"image": "two.nii.gz"}], names)

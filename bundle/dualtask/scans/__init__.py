@@ -1,6 +1,6 @@
 """Scans and labels on disk: finding them, reading them, refusing those that cannot be right."""
 
-from dualtask.scans.datalists import decathlon_datalist, split
+from dualtask.scans.datalists import decathlon_datalist, hold_out, split
 from dualtask.scans.disk_cache import DiskCache
 from dualtask.scans.headers import check_scans
 from dualtask.scans.labels import LoadLabeld
@@ -17,6 +17,7 @@ __all__ = [
     "ScanGeometryWriter",
     "check_scans",
     "decathlon_datalist",
+    "hold_out",
     "saved_name",
     "site_weights",
     "split",

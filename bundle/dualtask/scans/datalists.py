@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from monai.data import load_decathlon_datalist
 
 from dualtask.errors import InputError
 from dualtask.scans.voxels import check_unknown
+from dualtask.scans.writing import without_suffix
 
 Case = dict[str, Any]
 
@@ -117,3 +118,25 @@ def split(cases: Sequence[Case], validation_fraction: float, seed: int) -> tuple
         validation += shuffled[:held_out]
         training += shuffled[held_out:]
     return training, validation
+
+
+def hold_out(cases: Sequence[Case], names: Collection[str]) -> tuple[list[Case], list[Case]]:
+    """Split cases by the names of those that are held out.
+
+    Args:
+        cases: dictionaries with ``image``.
+        names: of scans, their files or folders without suffix; names of scans that are not among the cases do no harm.
+
+    Returns:
+        training and held-out cases.
+
+    Raises:
+        InputError: either list would be empty.
+    """
+    parts: tuple[list[Case], list[Case]] = ([], [])
+    for case in cases:
+        parts[os.path.basename(without_suffix(case["image"])) in names].append(case)
+    if not all(parts):
+        few = "none" if parts[0] else "all"
+        raise InputError(f"The names of held-out scans fit {few} of the {len(cases)} cases: name some of them.")
+    return parts

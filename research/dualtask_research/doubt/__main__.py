@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 import dualtask
 from dualtask.errors import print_input_errors_as_one_sentence
-from dualtask.scans import decathlon_datalist, split
+from dualtask.scans import decathlon_datalist, hold_out, split
 from dualtask_research.doubt.collect import read_chain, results_of_versions, training_embeddings
 from dualtask_research.doubt.fit import Row, familiar_embeddings, fit, table, write_model
 from dualtask_research.doubt.results import read_evaluated, write_results
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--cache_dir", type=Path, help="of the training, which spares reading the scans again")
     parser.add_argument("--without_sites", nargs="*", default=[], help="sites that the training left out")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument("--held_out", type=Path, help="config whose `case_names` the training held out by name")
     parser.add_argument("--per_site", type=int, default=8, help="training scans of each site that are looked at")
     parser.add_argument("--evaluated", type=Path, nargs="*", default=[], help="output folders of further evaluations")
     arguments = parser.parse_args()
@@ -41,7 +43,10 @@ def main() -> None:
     start = time.monotonic()
     cache_dir = arguments.cache_dir or arguments.output_dir / "cache"
     cases = decathlon_datalist(arguments.dataset_dir, without_sites=arguments.without_sites)
-    training, validation = split(cases, _VALIDATION_FRACTION, arguments.seed)
+    if arguments.held_out:
+        training, validation = hold_out(cases, json.loads(arguments.held_out.read_text())["case_names"])
+    else:
+        training, validation = split(cases, _VALIDATION_FRACTION, arguments.seed)
     chain = read_chain(str(arguments.weights), str(arguments.localiser_weights))
     familiar = familiar_embeddings(training_embeddings(training, chain, cache_dir, arguments.per_site))
     results = [result for folder in arguments.evaluated for result in read_evaluated(folder)]
