@@ -24,6 +24,8 @@ SECTIONS = {
     "inference": "Inference of a large scan",
     "inference_thin": "Inference of 20 slices",
     "real_scans": "Scans of patients, stage by stage",
+    "storage": "Reading and writing, way by way",
+    "imports": "What the command imports before it reads a scan",
     "training_step": "A training step",
     "scaling": "Scaling",
     "responsiveness": "The server",
@@ -32,6 +34,7 @@ SECTIONS = {
     "engines": "Other engines than PyTorch as it is",
 }
 _LOADED = ("crop and augmentation", "targets")
+_NETWORKS = ("localise", "segment")
 _PICTURE = "performance.png"
 _FULL_RESOLUTION = "DynUNet as in nnU-Net, sliding window, fp32"
 
@@ -86,6 +89,22 @@ def targets(found: Figures) -> Iterator[tuple[str, str, str, bool]]:
     share = loader / (steps["ours"] - loader)
     name = "crops and targets by one loader process, of the rest of a training step"
     yield name, "below 100 %", f"{100 * share:.0f} %", share < 1
+
+
+def reasons(found: Figures) -> Iterator[str]:
+    """What stands between the command and two of its targets, by the same figures."""
+    rows, start = found["real_scans"]["scans"].values(), found["real_scans"]["command"]["start"]["cpu"]
+    networks = [sum(row["stages"].get(name, 0.0) for name in _NETWORKS) / row["read once"]["seconds"] for row in rows]
+    yield (
+        f"The networks alone take {min(networks):.1f} to {max(networks):.1f} times as long as reading these files "
+        "once; what other ways of reading and writing would give is [below](#reading-and-writing-way-by-way)."
+    )
+    whole, without = (seconds for name, seconds in found["imports"]["cpu"].items() if "monai" in name)
+    yield (
+        f"Of the command's start {100 * whole / start:.0f} % is the import of MONAI, before any code of the bundle "
+        f"runs; with packages left out that inference does not need it takes {without / whole:.2f} of that "
+        "([below](#what-the-command-imports-before-it-reads-a-scan)). A server or a list of scans starts once."
+    )
 
 
 def draw(found: Figures, path: Path) -> None:
@@ -152,6 +171,8 @@ def page(records: Records, picture: str, metadata: Mapping[str, Any], with_gpu: 
             f"| {name} | {wanted} | {' | '.join(column.get(name, ('', '-'))[1] for column in reached)} |"
             for name, (wanted, _) in reached[0].items()
         ),
+        "",
+        *(f"- {reason}" for reason in reasons(_figures(records))),
         "",
         f"![contestants and scaling]({picture})",
         "",
