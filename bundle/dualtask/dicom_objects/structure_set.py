@@ -22,11 +22,11 @@ from monai.utils import ImageMetaKey
 from dualtask.dicom_objects.segmentation import COLOURS
 from dualtask.dicom_objects.transform import check_series
 from dualtask.errors import InputError
-from dualtask.evaluation.label_maps import case_name
 from dualtask.files import write_atomically
 from dualtask.measurements import numbered_lesions
 from dualtask.nifti import save_nifti
 from dualtask.scans.dicom_series import series_slices
+from dualtask.scans.writing import case_name
 
 _PROGRAM = "plastimatch"
 

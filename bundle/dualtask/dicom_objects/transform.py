@@ -18,10 +18,10 @@ from dualtask.dicom_objects.measurement_report import make_measurement_report
 from dualtask.dicom_objects.parametric_map import make_parametric_map
 from dualtask.dicom_objects.segmentation import Segment, Software, make_segmentation
 from dualtask.errors import InputError
-from dualtask.evaluation.label_maps import case_name
 from dualtask.files import write_atomically
 from dualtask.measurements import ScanMeasurements, numbered_lesions
 from dualtask.scans.dicom_series import series_slices
+from dualtask.scans.writing import case_name
 from dualtask.structures import STRUCTURES
 
 logger = logging.getLogger(__name__)

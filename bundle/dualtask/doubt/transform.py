@@ -13,8 +13,8 @@ from monai.utils import ImageMetaKey, convert_to_tensor
 
 from dualtask.doubt.indicators import scan_indicators
 from dualtask.doubt.model import DoubtModel
-from dualtask.evaluation.label_maps import case_name
 from dualtask.inferers.evidence import Evidence
+from dualtask.scans.writing import case_name
 
 logger = logging.getLogger(__name__)
 

@@ -13,22 +13,7 @@ from dualtask.errors import InputError
 from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
 from dualtask.scans.voxels import check_label
-from dualtask.scans.writing import without_suffix
-
-
-def case_name(image: str | os.PathLike[str], scans_root: str | os.PathLike[str] = "") -> str:
-    """Name of the case of a scan: its file or folder without the extension.
-
-    Args:
-        image: the scan.
-        scans_root: folder that names start below, so that those of scans in different folders differ; "" leaves out
-            all folders.
-
-    >>> case_name("imagesTr/metro_004.nii.gz")
-    'metro_004'
-    """
-    path = without_suffix(os.path.abspath(image))
-    return os.path.relpath(path, scans_root) if scans_root else os.path.basename(path)
+from dualtask.scans.writing import case_name
 
 
 def prediction_path(

@@ -15,10 +15,11 @@ from dualtask.errors import InputError
 from dualtask.evaluation.components import Component, lesion_components, write_components
 from dualtask.evaluation.froc import confidence_name, write_froc
 from dualtask.evaluation.known import cut, read_known
-from dualtask.evaluation.label_maps import case_name, read_label_maps
+from dualtask.evaluation.label_maps import read_label_maps
 from dualtask.evaluation.metrics import TOLERANCES_MM, score_label_maps
 from dualtask.evaluation.probability_maps import read_probabilities, read_scan_uncertainties
 from dualtask.evaluation.tables import Row, froc_of_cases, write_scores, write_summary
+from dualtask.scans.writing import case_name
 from dualtask.structures import STRUCTURES
 from dualtask.units import MM3_PER_ML
 

@@ -11,10 +11,10 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
 
-from dualtask.evaluation.label_maps import case_name
 from dualtask.files import write_atomically, write_table
 from dualtask.measurements import Lesion, ScanMeasurements
 from dualtask.notice import NOTICE
+from dualtask.scans.writing import case_name
 
 
 class MeasurementFiles:

@@ -9,8 +9,8 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
 
-from dualtask.evaluation.label_maps import case_name
 from dualtask.files import write_table
+from dualtask.scans.writing import case_name
 from dualtask.structures import STRUCTURES
 
 

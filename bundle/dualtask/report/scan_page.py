@@ -12,11 +12,11 @@ from monai.transforms import Transform
 from monai.utils import ImageMetaKey
 from nibabel.affines import voxel_sizes
 
-from dualtask.evaluation.label_maps import case_name
 from dualtask.measurements import ScanMeasurements, numbered_lesions
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.overlays import central_voxel, draw_views
 from dualtask.report.rendering import render_page
+from dualtask.scans.writing import case_name
 
 _TEMPLATE = Path(__file__).with_name("scan.html.jinja")
 

@@ -14,7 +14,7 @@ from monai.data import load_decathlon_datalist
 
 from dualtask.errors import InputError
 from dualtask.scans.voxels import check_unknown
-from dualtask.scans.writing import without_suffix
+from dualtask.scans.writing import case_name
 
 Case = dict[str, Any]
 
@@ -135,7 +135,7 @@ def hold_out(cases: Sequence[Case], names: Collection[str]) -> tuple[list[Case],
     """
     parts: tuple[list[Case], list[Case]] = ([], [])
     for case in cases:
-        parts[os.path.basename(without_suffix(case["image"])) in names].append(case)
+        parts[case_name(case["image"]) in names].append(case)
     if not all(parts):
         few = "none" if parts[0] else "all"
         raise InputError(f"The names of held-out scans fit {few} of the {len(cases)} cases: name some of them.")

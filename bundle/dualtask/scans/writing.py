@@ -26,6 +26,21 @@ def without_suffix(path: str | os.PathLike[str]) -> str:
     return path.removesuffix(path[-max(map(len, suffixes)) :]) if suffixes else path
 
 
+def case_name(image: str | os.PathLike[str], scans_root: str | os.PathLike[str] = "") -> str:
+    """Name of the case of a scan: its file or folder without the extension.
+
+    Args:
+        image: the scan.
+        scans_root: folder that names start below, so that those of scans in different folders differ; "" leaves out
+            all folders.
+
+    >>> case_name("imagesTr/metro_004.nii.gz")
+    'metro_004'
+    """
+    path = without_suffix(os.path.abspath(image))
+    return os.path.relpath(path, scans_root) if scans_root else os.path.basename(path)
+
+
 def saved_name(meta: Mapping[str, Any], saver: Transform) -> dict[str, Any]:
     """What SaveImaged makes the name of a result of; MONAI's own takes the last number of a UID for a suffix."""
     named = default_name_formatter(meta, saver)

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from dualtask.errors import print_input_errors_as_one_sentence
-from dualtask.evaluation.label_maps import case_name
 from dualtask.files import write_table
 from dualtask.scans import decathlon_datalist
 from dualtask.scans.datalists import Case
+from dualtask.scans.writing import case_name
 from dualtask_research.clicks.cases import reader_of_cases
 from dualtask_research.clicks.page import draw, write_page
 from dualtask_research.clicks.study import Corrected, corrections

@@ -15,11 +15,11 @@ from scipy import ndimage
 
 import dualtask
 from dualtask.evaluation.known import read_known
-from dualtask.evaluation.label_maps import case_name
 from dualtask.refinement import ScanMaps, keeping_maps
 from dualtask.scans.datalists import Case
 from dualtask.scans.labels import read_case_label
 from dualtask.scans.reading import read_volume
+from dualtask.scans.writing import case_name
 
 _MARGIN_MM = 40.0
 

@@ -18,7 +18,6 @@ from torch import nn
 import dualtask
 from dualtask.doubt import scan_indicators
 from dualtask.doubt.model import Familiar
-from dualtask.evaluation.label_maps import case_name
 from dualtask.inferers import CascadeInferer
 from dualtask.inferers.cascade import mean_over
 from dualtask.inferers.evidence import Evidence, overlap
@@ -26,6 +25,7 @@ from dualtask.inferers.heads import embedded_outputs
 from dualtask.inferers.region import enlarged, largest_component, region_of_interest
 from dualtask.scans import DiskCache
 from dualtask.scans.datalists import Case
+from dualtask.scans.writing import case_name
 from dualtask_research.doubt.results import Result
 from dualtask_research.doubt.versions import VERSIONS, Scan, misled
 

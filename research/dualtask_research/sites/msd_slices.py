@@ -103,9 +103,7 @@ def partial_scan(label: np.ndarray, affine: np.ndarray, shown: dict[int, np.ndar
             low, high = HU_RANGE
             part[:] = np.round(low + (high - low) / 255 * grey[::-1, ::-1].T.astype(np.float32))
             slices += 1
-    moved = affine.copy()
-    moved[:3, 3] = affine[:3, :3] @ [side.start for side in box] + affine[:3, 3]
-    return PartialScan(hu[box], label[box], moved, slices)
+    return PartialScan(hu[box], label[box], nib.Nifti1Image(label, affine).slicer[box].affine, slices)
 
 
 def _grey(content: bytes) -> np.ndarray:
