@@ -71,6 +71,15 @@ def test_the_localiser_has_the_step_of_its_own_grid_in_training_and_inference(wo
     assert torch.equal(used.sharpness, fine.sharpness / 2)
 
 
+def test_results_leave_the_gpu_before_anything_labels_measures_or_writes_them(workflow):
+    parser = workflow("inference.json", workflow_type="infer", datalist=[], maps=["probability"]).parser
+    steps = parser.get_parsed_content("postprocessing").flatten().transforms
+    names = [type(step).__name__ for step in steps]
+    leaving = steps[at := names.index("ToDeviced")]
+    assert {"LabelMapd", "MeasureScan", "SaveImaged"} <= set(names[at:])
+    assert (set(leaving.keys), leaving.converter.device) == ({"pred", "probability"}, "cpu")
+
+
 def test_the_ids_that_monai_label_overrides_exist(bundle_root):
     train, inference = read(bundle_root, "train.json"), read(bundle_root, "inference.json")
     assert {"bundle_root", "device", "network_def", "network", "dataset_dir", "val_interval", "run", "training"} <= set(
