@@ -109,6 +109,18 @@ def test_each_case_has_three_views_with_a_text_for_each(tmp_path):
     ]
 
 
+def test_slices_go_through_what_is_known_of_a_structure(tmp_path):
+    case = save_case(tmp_path, codes="RAS")
+    scan = nib.load(case["image"])
+    hu = np.full(SHAPE, -1024, np.int16)
+    hu[:, :, 23] = 240  # the last slice of the pancreas, above the lesion
+    nib.save(nib.Nifti1Image(hu, scan.affine), case["image"])
+    _, page = report(tmp_path, [case | {"unknown": -1024}])
+    axial = page.overlays()[-3]
+    assert "through the reference pancreas" in axial["alt"]
+    assert pixels(axial).min(axis=-1).mean() > 128
+
+
 def test_the_worst_the_median_and_the_best_case_are_shown_of_each_structure_that_is_there(tmp_path):
     cases = [
         save_case(tmp_path, "found"),

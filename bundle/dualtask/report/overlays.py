@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation
 from nibabel.affines import apply_affine, voxel_sizes
 
+from dualtask.evaluation.known import cut
 from dualtask.report.colours import STRUCTURE_COLOURS
 from dualtask.report.pictures import Picture, embed
 
@@ -47,9 +48,14 @@ VIEWS = (
 
 
 def draw_overlays(
-    name: str, scan: MetaTensor, reference: MetaTensor, prediction: MetaTensor, structure: str = "lesion"
+    name: str,
+    scan: MetaTensor,
+    reference: MetaTensor,
+    prediction: MetaTensor,
+    structure: str = "lesion",
+    unknown: float | None = None,
 ) -> list[Picture]:
-    """Draw three slices through the centre of a structure.
+    """Draw three slices through the centre of a structure, of what is known of it.
 
     Without a lesion in the reference they go through the predicted one, else through the pancreas of the reference,
     else through the predicted pancreas, else through the middle of the scan. Of the pancreas the lesions are passed
@@ -60,13 +66,14 @@ def draw_overlays(
         scan: HU, [1, X, Y, Z], in any orientation, with affine voxel -> mm (RAS+).
         reference, prediction: label maps on the same grid.
         structure: what the slices go through, one of ``STRUCTURES``.
+        unknown: HU of voxels of which nothing is known; None where all are.
 
     Returns:
         one picture for each of ``VIEWS``, a square of 200 mm, to scale.
     """
-    target, point = _point_of_interest(
-        reference[0].numpy(), prediction[0].numpy(), voxel_sizes(scan.affine.numpy()), structure
-    )
+    known = None if unknown is None else scan.as_tensor() != unknown
+    truth, found = (cut(label_map.as_tensor(), known)[0].numpy() for label_map in (reference, prediction))
+    target, point = _point_of_interest(truth, found, voxel_sizes(scan.affine.numpy()), structure)
     return draw_views(name, scan, prediction, target, point, reference)
 
 

@@ -114,7 +114,7 @@ def _overlays(
     scan = read_volume(case["image"])
     reference, prediction = read_label_maps(case, predictions_dir, postfix)
     check_label(reference, scan, str(case["label"]), allowed=(0, 1, 2))
-    return draw_overlays(case_name(case["image"]), scan, reference, prediction, structure)
+    return draw_overlays(case_name(case["image"]), scan, reference, prediction, structure, case.get("unknown"))
 
 
 def _tolerances(rows: Sequence[Row]) -> dict[str, str]:

@@ -160,7 +160,8 @@ def _examples(
         maps = read_label_maps(cases[name], folder / Run(variant, site, seed).name)
         mean, shown = number(means[site, name], 3), number(float(row["dice"]), 3)
         caption = f"{words}: {name} ({site}), Dice {mean} over seeds; shown is seed {seed} with {shown}"
-        examples[caption] = draw_overlays(name, read_volume(cases[name]["image"]), *maps, structure)
+        scan, unknown = read_volume(cases[name]["image"]), cases[name].get("unknown")
+        examples[caption] = draw_overlays(name, scan, *maps, structure, unknown)
     return examples
 
 
