@@ -56,6 +56,7 @@ def cases(tmp_path: Path) -> Path:
                         "test_site": "metro" if case < 5 else "valley",
                         "seed": 0,
                         "case": f"case_{case}",
+                        "site": "metro" if case < 5 else "valley",
                         "structure": structure,
                         "dice": dice,
                         "surface_dice": dice,
@@ -216,8 +217,6 @@ def test_the_spread_between_seeds_is_that_of_their_means(study, cases, tmp_path)
 
 
 def test_an_endpoint_is_answered_by_its_sites_alone(study, cases, tmp_path):
-    with cases.open(newline="") as file:
-        write_table(cases, [row | {"site": row["test_site"]} for row in csv.DictReader(file)])
     _, tables = report(replace(study, endpoints={"pancreas": ("valley",)}), cases, tmp_path / "out")
     assert tables["pancreas"]["Means over all unseen sites"]["full"][1] == "5"
     assert tables["lesion"]["Means over all unseen sites"]["full"][1] == "9"
@@ -227,6 +226,13 @@ def test_a_report_on_real_scans_says_that_few_patients_are_few(study, cases, tmp
     page, _ = report(study, cases, tmp_path / "out", synthetic=False)
     sentence = "Scans of 10 patients, which are few"
     assert sentence in page and sentence in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_patient_whom_two_folds_test_is_counted_once(study, cases, tmp_path):
+    with cases.open() as file:
+        rows = list(csv.DictReader(file))
+    write_table(cases, rows + [row | {"test_site": "valley"} for row in rows if row["site"] == "metro"])
+    assert "Scans of 10 patients" in report(study, cases, tmp_path / "out", synthetic=False)[0]
 
 
 def test_lesions_are_scored_by_group_and_the_organ_is_not(study, cases, tmp_path):

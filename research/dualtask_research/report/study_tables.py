@@ -56,7 +56,7 @@ def patients(rows: Rows) -> str:
     Args:
         rows: of all structures.
     """
-    count = len({(row["test_site"], row["case"]) for row in rows})
+    count = len({(row["site"], row["case"]) for row in rows})
     few = ", which are few: another choice of them may turn a difference round" if count < _MANY_PATIENTS else ""
     return f"Scans of {count} patients{few}. Research only, not a medical device."
 
