@@ -52,7 +52,7 @@ _STAGES = {
     "ResampleToSpacingd": "preprocess",
     "FillUnknown": "preprocess",
     "MeasureScan": "measure",
-    "SaveImaged": "write",
+    "SaveResultd": "write",
 }
 
 

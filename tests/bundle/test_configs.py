@@ -76,7 +76,7 @@ def test_results_leave_the_gpu_before_anything_labels_measures_or_writes_them(wo
     steps = parser.get_parsed_content("postprocessing").flatten().transforms
     names = [type(step).__name__ for step in steps]
     leaving = steps[at := names.index("ToDeviced")]
-    assert {"LabelMapd", "MeasureScan", "SaveImaged"} <= set(names[at:])
+    assert {"LabelMapd", "MeasureScan", "SaveResultd"} <= set(names[at:])
     assert (set(leaving.keys), leaving.converter.device) == ({"pred", "probability"}, "cpu")
 
 

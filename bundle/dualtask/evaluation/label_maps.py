@@ -19,12 +19,12 @@ from dualtask.scans.writing import case_name
 def prediction_path(
     image: str | os.PathLike[str], predictions_dir: str | os.PathLike[str], postfix: str = "seg"
 ) -> Path:
-    """Path that ``SaveImaged`` of ``configs/inference.json`` gives to the label map of a scan.
+    """Path that ``SaveResultd`` of ``configs/inference.json`` gives to the label map of a scan.
 
     Args:
         image: the scan, a file or the folder of a DICOM series.
-        predictions_dir: ``output_dir`` of ``SaveImaged``.
-        postfix: ``output_postfix`` of ``SaveImaged``.
+        predictions_dir: ``output_dir`` of ``SaveResultd``.
+        postfix: ``output_postfix`` of ``SaveResultd``.
     """
     return Path(predictions_dir) / f"{case_name(image)}_{postfix}.nii.gz"
 

@@ -7,14 +7,14 @@ from dualtask.scans.labels import LoadLabeld
 from dualtask.scans.organs import LoadOrgans
 from dualtask.scans.reading import LoadScand
 from dualtask.scans.sampling import site_weights
-from dualtask.scans.writing import ScanGeometryWriter, saved_name, without_suffix
+from dualtask.scans.writing import SaveResultd, saved_name, without_suffix
 
 __all__ = [
     "DiskCache",
     "LoadLabeld",
     "LoadOrgans",
     "LoadScand",
-    "ScanGeometryWriter",
+    "SaveResultd",
     "check_scans",
     "decathlon_datalist",
     "hold_out",

@@ -1,15 +1,17 @@
-"""Names and writes masks and maps for MONAI's SaveImaged."""
+"""Names and writes masks and maps, by MONAI's SaveImaged."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
+from monai.config import DtypeLike, KeysCollection
 from monai.data import NibabelWriter
 from monai.data.folder_layout import default_name_formatter
-from monai.transforms import Transform
+from monai.transforms import SaveImaged, Transform
 
 from dualtask.nifti import save_nifti
 from dualtask.scans.headers import NIFTI, NRRD
@@ -52,10 +54,56 @@ class ScanGeometryWriter(NibabelWriter):
 
     MONAI's writer resamples even where there is nothing to resample, which fails for a scan whose axes are stored in
     another order than patient right, front, head, and it writes in place.
+
+    Args:
+        output_dtype: of the file.
+        failures: gets what kept a file from being written, which MONAI's SaveImage takes for the wrong writer.
     """
+
+    def __init__(self, output_dtype: DtypeLike, failures: list[Exception], **options: Any) -> None:
+        super().__init__(output_dtype)
+        self.failures = failures
 
     def set_metadata(self, meta_dict: Mapping[str, Any], resample: bool = True, **options: Any) -> None:
         self.affine = np.asarray(meta_dict["affine"])
 
     def write(self, filename: str, verbose: bool = False, **options: Any) -> None:
-        save_nifti(filename, np.asarray(self.data_obj).astype(self.output_dtype), self.affine)
+        try:
+            save_nifti(filename, np.asarray(self.data_obj).astype(self.output_dtype), self.affine)
+        except Exception as failure:
+            self.failures.append(failure)
+            raise
+
+
+class SaveResultd(SaveImaged):
+    """Saves masks or maps in their scan's geometry as ``<scan>_<output_postfix>.nii.gz``.
+
+    Args:
+        keys: of MetaTensors [C, X, Y, Z].
+        options: of MONAI's SaveImaged.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written to.
+    """
+
+    def __init__(self, keys: KeysCollection, **options: Any) -> None:
+        self.failures: list[Exception] = []
+        super().__init__(
+            keys,
+            output_ext=".nii.gz",
+            output_name_formatter=saved_name,
+            resample=False,
+            separate_folder=False,
+            writer=partial(ScanGeometryWriter, failures=self.failures),
+            **options,
+        )
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The data as they were."""
+        self.failures.clear()
+        try:
+            return super().__call__(data)
+        except RuntimeError as error:
+            if self.failures:
+                raise self.failures[0] from error
+            raise
