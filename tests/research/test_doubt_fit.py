@@ -17,7 +17,8 @@ from dualtask.evaluation.tables import write_scores
 from dualtask.inferers import CascadeInferer
 from dualtask.networks.heads import Heads
 from dualtask.scans import decathlon_datalist
-from dualtask_research.doubt.collect import Chain, results_of_versions, training_embeddings
+from dualtask_research.chain import Chain
+from dualtask_research.doubt.collect import results_of_versions, training_embeddings
 from dualtask_research.doubt.fit import choose_threshold, familiar_embeddings, fit, table, write_model
 from dualtask_research.doubt.results import Result, read_evaluated, write_results
 from dualtask_research.doubt.versions import AS_IT_IS, VERSIONS, misled, without_pancreas
@@ -135,7 +136,7 @@ def test_a_misled_localiser_points_to_the_left_and_down():
     inferer = CascadeInferer(
         Threshold(), factor=2, localiser_size=(8, 8, 8), region_size=(16, 16, 16), truncation=(15.0, 7.5)
     )
-    places = [np.argwhere(each._localise(image)[0]).mean(0) for each in (inferer, misled(inferer))]
+    places = [np.argwhere(each.localise(image)[0]).mean(0) for each in (inferer, misled(inferer))]
     assert (places[1] - places[0]).tolist() == [-30, 0, -24]
 
 
@@ -144,7 +145,7 @@ def test_a_localiser_that_points_out_of_a_small_scan_finds_nothing(shape):
     inferer = CascadeInferer(
         Threshold(), factor=2, localiser_size=(8, 8, 8), region_size=(16, 16, 16), truncation=(15.0, 7.5)
     )
-    assert not misled(inferer)._localise(torch.ones(1, 1, *shape))[0].any()
+    assert not misled(inferer).localise(torch.ones(1, 1, *shape))[0].any()
 
 
 def test_an_evaluation_joins_by_its_tables(tmp_path):

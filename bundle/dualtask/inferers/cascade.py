@@ -113,13 +113,13 @@ class CascadeInferer(Inferer):
         if inputs.shape[0] != 1:
             raise ValueError(f"the cascade takes one scan at a time, got a batch of {inputs.shape[0]}.")
         image = torch.as_tensor(inputs)
-        localised = self._localise(image)
+        localised = self.localise(image)
         if not localised.organ.any():
             logger.warning("The localiser found no pancreas: sliding over the whole scan instead; check the result.")
             maps = self._fuse(self.sliding_window(image, head_outputs, network, self.flips), network)
             return Evidence(localiser_agreement=0.0).attached_to(maps)
         organ = localised.organ
-        region = region_of_interest(organ, self.region_size, self.margin)
+        region = self.region_around(organ)
         for round_number in range(1, self.max_rounds + 1):
             crop, inside = enlarged(image[(..., *region)], self.region_size)
             outputs, embedding = embedded_outputs(crop, network, self.flips)
@@ -129,7 +129,7 @@ class CascadeInferer(Inferer):
             agreement = overlap(organ, refined)
             if not refined.any() or agreement >= self.agreement:
                 break
-            next_region = region_of_interest(refined, self.region_size, self.margin)
+            next_region = self.region_around(refined)
             if next_region == region or round_number == self.max_rounds:
                 break
             organ, region = refined, next_region
@@ -142,11 +142,17 @@ class CascadeInferer(Inferer):
         )
         return evidence.attached_to(self._paste(_without_others(maps, refined[region]), region, image.shape))
 
+    def region_around(self, organ: np.ndarray) -> Region:
+        """What the fine stage sees of a scan around a mask [X, Y, Z] of the organ, which is not empty."""
+        return region_of_interest(organ, self.region_size, self.margin)
+
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
         share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
         return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share)
 
-    def _localise(self, image: torch.Tensor) -> Localised:
+    @torch.no_grad()
+    def localise(self, image: torch.Tensor) -> Localised:
+        """What the localiser says of a scan [1, 1, X, Y, Z] in [0, 1] at the network's spacing."""
         blocks, inside = enlarged(downsample_image(image, self.factor), self.localiser_size)
         maps = self._fuse(head_outputs(blocks, self.localiser)[(..., *inside)], self.localiser)
         seen = _organ(maps)

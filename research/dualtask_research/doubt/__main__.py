@@ -13,7 +13,8 @@ import torch
 import dualtask
 from dualtask.errors import print_input_errors_as_one_sentence
 from dualtask.scans import decathlon_datalist, hold_out, split
-from dualtask_research.doubt.collect import read_chain, results_of_versions, training_embeddings
+from dualtask_research.chain import read_chain
+from dualtask_research.doubt.collect import results_of_versions, training_embeddings
 from dualtask_research.doubt.fit import Row, familiar_embeddings, fit, table, write_model
 from dualtask_research.doubt.results import read_evaluated, write_results
 

@@ -10,9 +10,7 @@ import torch
 from monai.transforms import Flip
 
 from dualtask.inferers import CascadeInferer, Localised
-
-Scan = dict[str, torch.Tensor]
-"""``image`` in [0, 1], ``label`` and ``known``, each [1, X, Y, Z] with axes RAS on the network's grid."""
+from dualtask_research.chain import Scan
 
 _FEWEST_SLICES = 12
 _MISLED_BY = (-30, 0, -24)
@@ -70,8 +68,8 @@ def misled(inferer: CascadeInferer) -> CascadeInferer:
     """A cascade whose localiser points beside what it found."""
 
     class Misled(CascadeInferer):
-        def _localise(self, image: torch.Tensor) -> Localised:
-            organ, probability, share = super()._localise(image)
+        def localise(self, image: torch.Tensor) -> Localised:
+            organ, probability, share = super().localise(image)
             return Localised(_shifted(organ), _shifted(probability), share)
 
     result = Misled.__new__(Misled)

@@ -43,6 +43,6 @@ class RegionGivenInferer(CascadeInferer):
         self._given = (ResampleToMatch(mode="nearest")(label, grid)[0] > 0).numpy()
         return super().__call__(inputs, network)
 
-    def _localise(self, image: torch.Tensor) -> Localised:
+    def localise(self, image: torch.Tensor) -> Localised:
         # Of several components it keeps the one that the network itself is surest of.
         return Localised(self._given, np.ones(self._given.shape), None)
