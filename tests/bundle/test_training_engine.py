@@ -28,8 +28,9 @@ EPOCHS = 3
 
 
 def settings(dataset: Path, folder: Path, **overrides: Any) -> dict[str, Any]:
-    """A training of seconds; ``folder`` takes all that it writes."""
+    """A training of seconds with a teacher; ``folder`` takes all that it writes."""
     return {
+        "loss#weights#output_consistency": 0.5,
         "dataset_dir": str(dataset),
         "ckpt_dir": str(folder),
         "output_dir": str(folder),

@@ -76,7 +76,8 @@ def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path
 def test_another_backbone_takes_the_place_of_the_papers_by_config_alone(workflow, small_dataset, tmp_path):
     backbone = {"network_def#backbone": {"_target_": "dualtask.networks.SegResNetBackbone", "width": 8}}
     history = train(workflow, small_dataset, tmp_path / "models", epochs=1, **backbone)
-    assert len(history[0]["terms"]) >= 6
+    assert {"classification", "regression", "distance_to_mask", "feature_contrast"} <= set(history[0]["terms"])
+    assert "output_consistency" not in history[0]["terms"]  # it is for scans without a label
     inference = {**backbone, "weights": str(tmp_path / "models" / "model.pt"), "image_format": SMALL_GRID}
     workflow("inference.json", workflow_type="infer", datalist=[], **inference).parser.get_parsed_content("network")
 
@@ -101,7 +102,7 @@ def test_scans_without_labels_train_beside_labelled_ones(workflow, small_dataset
         **{"train#dataset#data": [unlabelled], "validate#dataset#data": cases[:1]},
     )
     terms = history[0]["terms"]
-    assert terms["output_consistency"] > 0
+    assert terms["output_consistency"] > 0  # off where all scans have a label
     assert terms["cross_task_consistency"] > 0
     assert terms["classification"] == terms["regression"] == terms["distance_to_mask"] == 0
 
