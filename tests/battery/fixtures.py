@@ -15,7 +15,10 @@ def copied_repository(folder: Path) -> Path:
     """The app and the bundle side by side as in the repository, so that a server may write beside them."""
     made_by_use = shutil.ignore_patterns("__pycache__", "data", "eval", "model", "logs", "bin")
     shutil.copytree(_REPOSITORY / "bundle", folder / "bundle", ignore=made_by_use)
-    shutil.copytree(_REPOSITORY / "apps" / "dualtask", folder / "apps" / "dualtask", ignore=made_by_use)
+    app = shutil.copytree(_REPOSITORY / "apps" / "dualtask", folder / "apps" / "dualtask", ignore=made_by_use)
+    for made_at_start in ("model", "logs", "bin"):
+        # MONAI Label looks for them and makes them in two steps: of two servers that start at once, one would die.
+        (app / made_at_start).mkdir()
     return folder
 
 
