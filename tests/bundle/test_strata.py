@@ -50,6 +50,22 @@ def test_strata_are_pooled_over_the_batch_and_averaged_over_the_structures():
     assert stratified_mean(error, distance, torch.ones_like(error)).item() == pytest.approx((organ + lesion) / 2)
 
 
+@pytest.mark.parametrize("organ_voxels", [1, 20, 400])
+def test_of_what_is_far_from_a_lesion_the_organ_weighs_as_much_as_everything_else(organ_voxels):
+    organ = line((organ_voxels, INSIDE), (500, FAR))
+    lesion = torch.full_like(organ, FAR)
+    called_lesion, right = line((organ_voxels, 2.0), (500, 0.0)), torch.zeros_like(organ)
+    error, distance = torch.cat([right, called_lesion], dim=1), torch.cat([organ, lesion], dim=1)
+    mean_of_the_lesion = stratified_mean(error, distance, torch.ones_like(error)).item() * 2
+    assert mean_of_the_lesion == pytest.approx(2.0 / 2 / 3)
+
+
+def test_without_an_organ_the_rest_is_all_that_is_far_from_a_lesion():
+    distance = torch.cat([line((4, FAR)), line((4, FAR))], dim=1)
+    error = torch.cat([line((4, 0.0)), line((4, 0.6))], dim=1)
+    assert stratified_mean(error, distance, torch.ones_like(error)).item() == pytest.approx(0.6 / 3 / 2)
+
+
 @pytest.mark.parametrize("mean", [supervised_mean, lambda error, taught: stratified_mean(error, error, taught)])
 def test_without_a_voxel_that_teaches_the_error_is_zero(mean):
     error = line((4, 0.7))

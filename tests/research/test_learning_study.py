@@ -71,7 +71,8 @@ def ran(run_here) -> list[list[str]]:
             scores = {**dict.fromkeys(METRICS, 5.0), "dice": int(folder.name[:3]) / 10}
             write_scores(folder / "metrics.csv", [{**names, "structure": part, **scores} for part in STRUCTURES])
         if "looking" in command:
-            np.savez(folder / "looks.npz", uncertainty=np.linspace(0, 1, 4), embeddings=np.eye(4))
+            each = np.linspace(0, 1, 4)
+            np.savez(folder / "looks.npz", uncertainty=each, entropy=each, lesion=each > 0.5, embeddings=np.eye(4))
         return subprocess.CompletedProcess(command, 0)
 
     run_here(run)
@@ -166,9 +167,13 @@ def test_a_real_round_scores_the_held_out_scans_and_looks_at_the_whole_pool(writ
     assert {row["case"] for row in rows} == {"coastal_002", "valley_002"}
     assert {(row["variant"], row["labelled"]) for row in rows} == {("random", "1")}
     (looks,) = (tmp_path / "out").rglob("looks.npz")
-    uncertainty, embeddings = read_looks(looks.parent)
-    assert uncertainty.shape == (4,) and embeddings.shape[0] == 4
-    assert ((uncertainty >= 0) & (uncertainty <= 1)).all() and np.isfinite(embeddings).all()
+    seen = read_looks(looks.parent)
+    assert {name: len(values) for name, values in seen.items()} == dict.fromkeys(
+        ("uncertainty", "entropy", "lesion", "embeddings"), 4
+    )
+    for name in ("uncertainty", "entropy"):
+        assert ((seen[name] >= 0) & (seen[name] <= 1)).all()
+    assert seen["lesion"].dtype == bool and np.isfinite(seen["embeddings"]).all()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualtask.active_learning import STRATEGIES
-from dualtask_research.active_learning import Learner, simulate
+from dualtask_research.active_learning import SELECTIONS, Learner, Looks, simulate
 
 
 class NearestNeighbour:
@@ -19,13 +18,16 @@ class NearestNeighbour:
     def __call__(self, labelled: list[int]) -> Learner:
         self.trainings.append(list(labelled))
         distance = np.abs(self.points - self.points[labelled].T).min(axis=1)
-        return Learner(score=-distance.max(), uncertainty=distance, embeddings=self.points)
+        looks = Looks(
+            uncertainty=distance, entropy=distance, embeddings=self.points, groups=[p > 0.7 for p in self.points[:, 0]]
+        )
+        return Learner(score=-distance.max(), looks=looks)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", SELECTIONS)
 def test_simulation_labels_a_batch_a_round_and_never_a_scan_twice(name: str):
     train = NearestNeighbour()
-    rounds = simulate(STRATEGIES[name], train, size=21, initial=2, batch=3, rounds=4, seed=0)
+    rounds = simulate(SELECTIONS[name], train, size=21, initial=2, batch=3, rounds=4, seed=0)
     assert [len(labelled) for labelled in train.trainings] == [2, 5, 8, 11]
     assert all(len(set(labelled)) == len(labelled) for labelled in train.trainings)
     assert [len(one.labelled) for one in rounds] == [2, 5, 8, 11]
@@ -33,13 +35,13 @@ def test_simulation_labels_a_batch_a_round_and_never_a_scan_twice(name: str):
 
 
 def test_simulation_ends_when_all_scans_are_labelled():
-    rounds = simulate(STRATEGIES["random"], NearestNeighbour(), size=21, initial=15, batch=5, rounds=10, seed=0)
+    rounds = simulate(SELECTIONS["random"], NearestNeighbour(), size=21, initial=15, batch=5, rounds=10, seed=0)
     assert [len(one.labelled) for one in rounds] == [15, 20, 21]
 
 
 def test_strategies_of_one_seed_start_from_the_same_scans():
     starts = {
-        simulate(strategy, NearestNeighbour(), 21, 3, 1, 1, seed=4)[0].labelled for strategy in STRATEGIES.values()
+        simulate(strategy, NearestNeighbour(), 21, 3, 1, 1, seed=4)[0].labelled for strategy in SELECTIONS.values()
     }
     assert len(starts) == 1
 
@@ -47,7 +49,7 @@ def test_strategies_of_one_seed_start_from_the_same_scans():
 def test_strategy_that_covers_the_pool_beats_chance_where_coverage_is_the_score():
     def end(name: str) -> float:
         return np.mean(
-            [simulate(STRATEGIES[name], NearestNeighbour(), 21, 2, 1, 6, seed)[-1].score for seed in range(20)]
+            [simulate(SELECTIONS[name], NearestNeighbour(), 21, 2, 1, 6, seed)[-1].score for seed in range(20)]
         )
 
     assert end("diversity") > end("random")

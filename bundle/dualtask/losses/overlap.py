@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from monai.losses import DiceLoss
 
@@ -37,17 +39,28 @@ def stratified_mean(error: torch.Tensor, distance: torch.Tensor, supervision: to
     always divided by three: in a crop without the structure "far away" counts a third, and does not outweigh the crops
     that show it.
 
+    Of what is far from a lesion, the organ weighs as much as everything else: among a hundred times as many voxels it
+    would not count, and a head that calls the whole organ a lesion would pay next to nothing for it.
+
     Args:
         error: [B, S, X, Y, Z].
-        distance: [B, S, X, Y, Z] true signed distance / truncation distance in [-1, 1].
+        distance: [B, S, X, Y, Z] true signed distance / truncation distance in [-1, 1]; the organ's comes first.
         supervision: [B, S, X, Y, Z], see :meth:`dualtask.losses.Targets.supervision`.
 
     Returns:
         scalar, averaged over the structures.
     """
     inside, far = distance < 0, distance >= 1
-    strata = (inside, ~inside & ~far, far)
-    return torch.stack([_mean(error, supervision * stratum) for stratum in strata]).mean()
+    organ = inside[:, :1]
+    near = [_mean(error, supervision * stratum) for stratum in (inside, ~inside & ~far)]
+    return torch.stack([*near, _mean_of_parts(error, supervision, (far & organ, far & ~organ))]).mean()
+
+
+def _mean_of_parts(error: torch.Tensor, supervision: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mean of the means of those parts that the batch shows, [S]."""
+    weights = [supervision * part for part in parts]
+    shown = torch.stack([weight.sum(_VOXELS_OF_THE_BATCH) > 0 for weight in weights]).sum(0)
+    return torch.stack([_mean(error, weight) for weight in weights]).sum(0) / shown.clamp_min(1)
 
 
 def _mean(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,19 @@ import torch
 
 from dualtask.active_learning.embedding import bottleneck_embeddings
 from dualtask.files import write_atomically
-from dualtask.maps import scan_uncertainty
+from dualtask.maps import MAPS, scan_uncertainty
 from dualtask.networks import DualTaskNet
+from dualtask.structures import STRUCTURES
 
 _FILE = "looks.npz"
+
+PANCREAS, LESION = (STRUCTURES.index(name) for name in ("pancreas", "lesion"))
+
+_PREDICTED = 0.5
+_POSSIBLE = 0.1
+"""Probability from which a voxel may be pancreas."""
+
+_TINY = 1e-9
 
 
 def write_looks(
@@ -32,23 +41,40 @@ def write_looks(
     Args:
         images: paths of the scans.
         preprocessing, network, inferer, device: of the inference.
-        output_dir: where :func:`read_looks` finds uncertainty [n] and embedding [n, d] of each scan.
+        output_dir: where :func:`read_looks` finds them.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    uncertainty, embedding = [], []
+    looks: dict[str, list[Any]] = {"uncertainty": [], "entropy": [], "lesion": [], "embeddings": []}
     for image in images:
         scan = preprocessing({"image": image})["image"].as_tensor()
         with bottleneck_embeddings(network) as embeddings:
             maps = inferer(scan[None].to(device), network)[0]
-        uncertainty.append(fmean(scan_uncertainty(maps).values()))
-        embedding.append(torch.stack(embeddings).mean(0).numpy())
-    looks = {"uncertainty": np.array(uncertainty), "embeddings": np.array(embedding)}
-    write_atomically(Path(output_dir) / _FILE, lambda temporary: np.savez(temporary, **looks))
+        looks["uncertainty"].append(fmean(scan_uncertainty(maps).values()))
+        looks["entropy"].append(mean_entropy(maps[MAPS["probability"]]))
+        looks["lesion"].append(bool((maps[MAPS["probability"]][LESION] > _PREDICTED).any()))
+        looks["embeddings"].append(torch.stack(embeddings).mean(0).numpy())
+    arrays = {name: np.array(values) for name, values in looks.items()}
+    write_atomically(Path(output_dir) / _FILE, lambda temporary: np.savez(temporary, **arrays))
 
 
-def read_looks(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Uncertainty [n] and embedding [n, d] of each scan, as :func:`write_looks` wrote them."""
+def mean_entropy(probability: torch.Tensor) -> float:
+    """Mean over the structures of the binary entropy where the pancreas may be, in bits; 0 where it is nowhere.
+
+    Args:
+        probability: [2, X, Y, Z] of the structures.
+    """
+    region = probability[PANCREAS] > _POSSIBLE
+    if not region.any():
+        return 0.0
+    inside = probability[:, region].double().clamp(_TINY, 1 - _TINY)
+    entropy = -(inside * inside.log2() + (1 - inside) * (1 - inside).log2())
+    return float(entropy.mean())
+
+
+def read_looks(folder: Path) -> dict[str, np.ndarray]:
+    """Uncertainty, entropy and lesion (whether one was predicted) [n] and embeddings [n, d] of the scans, as
+    :func:`write_looks` wrote them."""
     with np.load(folder / _FILE) as looks:
-        return looks["uncertainty"], looks["embeddings"]
+        return dict(looks)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualtask.active_learning.selection import Strategy
+from dualtask_research.active_learning.selection import Looks, Selection
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,11 @@ class Learner:
 
     Attributes:
         score: on scans that are not in the pool, such as the mean Dice.
-        uncertainty: [n] of every scan of the pool.
-        embeddings: [n, d] of every scan of the pool.
+        looks: at the whole pool.
     """
 
     score: float
-    uncertainty: np.ndarray
-    embeddings: np.ndarray
+    looks: Looks
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Round:
 
 
 def simulate(
-    strategy: Strategy,
+    select: Selection,
     train: Callable[[list[int]], Learner],
     size: int,
     initial: int,
@@ -45,7 +43,7 @@ def simulate(
     """Label, train, choose, label, ...
 
     Args:
-        strategy: one of ``STRATEGIES``.
+        select: one of ``SELECTIONS``.
         train: trains on the scans of these indices.
         size: number of scans in the pool.
         initial: number of scans that are labelled before the first choice; the seed alone decides which, so that all
@@ -63,9 +61,7 @@ def simulate(
     while True:
         learner = train(labelled)
         result.append(Round(tuple(labelled), learner.score))
-        pool = np.setdiff1d(np.arange(size), labelled)
-        if len(result) == rounds or not len(pool):
+        pool = sorted(set(range(size)) - set(labelled))
+        if len(result) == rounds or not pool:
             return result
-        known = learner.embeddings[labelled]
-        chosen = strategy(learner.uncertainty[pool], learner.embeddings[pool], known, min(batch, len(pool)), rng)
-        labelled = [*labelled, *pool[chosen].tolist()]
+        labelled = [*labelled, *select(learner.looks, pool, labelled, min(batch, len(pool)), rng)]

@@ -15,13 +15,13 @@ from typing import Any
 from tqdm import tqdm
 
 from dualtask import bundle_root
-from dualtask.active_learning.selection import STRATEGIES
 from dualtask.errors import InputError
 from dualtask.evaluation.tables import read_scores, write_scores
 from dualtask.files import write_atomically
 from dualtask.scans import decathlon_datalist, split
 from dualtask.scans.datalists import Case
 from dualtask_research.active_learning.looks import read_looks
+from dualtask_research.active_learning.selection import SELECTIONS, Looks
 from dualtask_research.active_learning.simulation import Learner, Round, simulate
 from dualtask_research.jobs.commands import bundle_command
 from dualtask_research.jobs.pool import JobPool
@@ -38,7 +38,7 @@ class LearningStudy:
         name: of the file.
         description: what is simulated, and at what scale.
         pool: number of scans of each site that may be labelled.
-        strategies: names in ``STRATEGIES``.
+        strategies: names in ``SELECTIONS``.
         seeds: of the scans that are labelled at the start, of chance and of the trainings.
         initial, batch, rounds: scans labelled at the start and in each further round, and number of trainings.
         steps: of each training, whatever the number of its scans.
@@ -83,8 +83,8 @@ def read_learning_study(path: Path) -> LearningStudy:
         raise InputError(
             f"The study {path} cannot be read ({error!r}): compare it with configs/active_learning."
         ) from error
-    if unknown := set(study.strategies) - set(STRATEGIES):
-        raise InputError(f"The study {path} names the strategy {min(unknown)}: choose among {', '.join(STRATEGIES)}.")
+    if unknown := set(study.strategies) - set(SELECTIONS):
+        raise InputError(f"The study {path} names the strategy {min(unknown)}: choose among {', '.join(SELECTIONS)}.")
     return study
 
 
@@ -124,8 +124,7 @@ def run_learning_study(study: LearningStudy, dataset_dir: Path, output_dir: Path
                 progress.update()
                 return learner
 
-            select = STRATEGIES[strategy]
-            return simulate(select, train, len(scans), study.initial, study.batch, study.rounds, seed)
+            return simulate(SELECTIONS[strategy], train, len(scans), study.initial, study.batch, study.rounds, seed)
 
         results = pool.map(annotate, sequences)
     rows: list[dict[str, Any]] = []
@@ -180,7 +179,10 @@ class Annotation:
         self._run(folder, [self._training(folder, labelled), self._evaluation(folder), self._look(folder)])
         # A structure that neither reference nor prediction shows has no Dice.
         dice = [row["dice"] for row in self.scores(labelled) if not math.isnan(row["dice"])]
-        return Learner(fmean(dice), *read_looks(folder))
+        looks = read_looks(folder)
+        sites = [case["site"] for case in self.scans]
+        groups = list(zip(sites, looks["lesion"].tolist(), strict=True))
+        return Learner(fmean(dice), Looks(looks["uncertainty"], looks["entropy"], looks["embeddings"], groups))
 
     def scores(self, labelled: Sequence[int]) -> list[dict[str, Any]]:
         """Scores of the held-out cases by the network that was trained on some scans of the pool."""
