@@ -19,6 +19,7 @@ import torch
 from dualtask.networks import DualTaskNet, DynUNetBackbone
 from dualtask.networks.heads import Heads
 from dualtask.networks.instance_norm import ChannelsLastInstanceNorm3d
+from small_workflows import write_two_sites
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -61,6 +62,23 @@ def test_training_step_times_each_term_of_the_loss(tmp_path: Path):
     assert timed == {name for name, weight in weights.items() if isinstance(weight, float) and weight}
     for name in ("reference recipe, our network", "reference recipe, paper's network"):
         assert "targets: scipy" in found[name]
+
+
+def test_gradients_of_each_term_are_told_by_those_of_the_classification(tmp_path: Path):
+    options = (
+        "--dataset_dir",
+        str(write_two_sites(tmp_path / "data", 2)),
+        "--steps",
+        "3",
+        "--width",
+        "8",
+        "--batch_size",
+        "1",
+    )
+    found = run("gradients.py", *options, output=tmp_path / "figures.json")
+    assert found["classification"] == {"norm": [1.0] * 3, "cosine": [pytest.approx(1.0)] * 3}
+    assert min(found["regression"]["norm"]) > 0
+    assert all(abs(cosine) < 1 + 1e-9 for of_term in found.values() for cosine in of_term["cosine"])
 
 
 def test_limit_counts_more_operations_for_a_larger_image_and_names_the_slowest_operators(tmp_path: Path):
