@@ -19,7 +19,7 @@ from dualtask.structures import STRUCTURES
 from dualtask_research.active_learning.looks import read_looks
 from dualtask_research.active_learning.study import read_learning_study, run_learning_study
 from dualtask_research.jobs.pool import JobPool
-from dualtask_research.report.learning import main, verdict
+from dualtask_research.report.learning import main, same_in_every_seed, verdict
 from dualtask_research.statistics import Comparison, Interval
 from small_workflows import SMALL_GRID, write_two_sites
 
@@ -154,9 +154,27 @@ def test_verdict_names_what_is_surely_better_and_surely_worse():
     def comparison(name: str, difference: float, p: float) -> Comparison:
         return Comparison(name, Interval(9, difference, difference, difference), p, p, 0.0)
 
-    said = verdict([comparison("a", 0.1, 0.01), comparison("b", -0.1, 0.01), comparison("c", 0.1, 0.2)])
-    assert "a beat labelling by chance; b fell behind it" in said
-    assert "No strategy beats" in verdict([comparison("c", 0.1, 0.2), comparison("d", 0.1, float("nan"))])
+    surely = [comparison("a", 0.1, 0.01), comparison("b", -0.1, 0.01), comparison("c", 0.1, 0.2)]
+    assert "a beat labelling by chance; b fell behind it" in verdict(surely, {"a", "b", "c"})
+    assert "No strategy beats" in verdict([comparison("c", 0.1, 0.2), comparison("d", 0.1, float("nan"))], {"c", "d"})
+
+
+def test_a_strategy_whose_seeds_disagree_is_neither_better_nor_worse():
+    rows = [
+        {
+            "variant": name,
+            "seed": str(seed),
+            "test_site": "coastal",
+            "case": "a",
+            "reference_ml": "9",
+            "dice": str(dice),
+        }
+        for name, of_seeds in {"random": (0.4, 0.4), "a": (0.5, 0.6), "b": (0.9, 0.3), "c": (0.1, 0.2)}.items()
+        for seed, dice in enumerate(of_seeds)
+    ]
+    assert same_in_every_seed(rows) - {"random"} == {"a", "c"}
+    b = Comparison("b", Interval(9, 0.2, 0.1, 0.3), 0.01, 0.01, 0.5)
+    assert "No strategy beats labelling by chance**" in verdict([b], same_in_every_seed(rows))
 
 
 def test_a_real_round_scores_the_held_out_scans_and_looks_at_the_whole_pool(write, pool_dataset, tmp_path, packages):

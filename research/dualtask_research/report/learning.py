@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -26,6 +27,7 @@ from dualtask_research.report.study_tables import (
     comparison_table,
     introduction,
     read_cases,
+    seed_table,
     write_interval,
 )
 from dualtask_research.statistics import Comparison, case_means, mean_interval
@@ -54,9 +56,11 @@ def write_learning_report(study: LearningStudy, cases: Path, output_dir: Path, s
     lines = introduction(study.description, synthetic)
     for structure in STRUCTURES:
         own = [row for row in rows if row["structure"] == structure]
-        comparisons = compare_dice([row for row in own if int(row["labelled"]) > study.initial], _REFERENCE)
-        lines += [f"### {structure.capitalize()}", "", verdict(comparisons), ""]
+        chosen = [row for row in own if int(row["labelled"]) > study.initial]
+        comparisons = compare_dice(chosen, _REFERENCE)
+        lines += [f"### {structure.capitalize()}", "", verdict(comparisons, same_in_every_seed(chosen)), ""]
         lines += curve_table(own, study.strategies).markdown() + comparison_table(comparisons, _REFERENCE).markdown()
+        lines += seed_table(chosen, study.strategies).markdown()
         figure = draw_curves(own, study.strategies, structure)
         write_atomically(output_dir / f"{structure}.png", partial(figure.savefig, format="png"))
     seeds = sorted({row["seed"] for row in rows})
@@ -67,14 +71,39 @@ def write_learning_report(study: LearningStudy, cases: Path, output_dir: Path, s
     write_atomically(output_dir / "cases.csv", lambda path: path.write_text(cases.read_text()))
 
 
-def verdict(comparisons: Sequence[Comparison]) -> str:
-    """Which strategies are better or worse than chance over all rounds but the first, in a sentence."""
-    sure = [comparison for comparison in comparisons if comparison.p_holm < SIGNIFICANCE]
+def same_in_every_seed(rows: Rows) -> set[str]:
+    """Strategies that are ahead of chance in every seed, or behind it in every seed.
+
+    Cases of one training share its luck: an interval over cases does not see that another training would differ.
+
+    Args:
+        rows: of one structure, of the rounds that are compared.
+    """
+    signs: dict[str, set[bool]] = {}
+    for seed in {row["seed"] for row in rows}:
+        means = case_means([row for row in with_reference(rows) if row["seed"] == seed], "dice")
+        of_strategy = {name: fmean(cases.values()) for name, cases in means.items()}
+        for name, mean in of_strategy.items():
+            signs.setdefault(name, set()).add(mean > of_strategy[_REFERENCE])
+    return {name for name, seen in signs.items() if len(seen) == 1}
+
+
+def verdict(comparisons: Sequence[Comparison], same: Collection[str]) -> str:
+    """Which strategies are better or worse than chance over all rounds but the first, in a sentence.
+
+    Args:
+        comparisons: with chance.
+        same: strategies whose sign is the same in every seed; of the others nothing is said.
+    """
+    sure = [each for each in comparisons if each.p_holm < SIGNIFICANCE and each.variant in same]
     better = [comparison.variant for comparison in sure if comparison.difference.mean > 0]
     worse = [comparison.variant for comparison in sure if comparison.difference.mean < 0]
     beats = f"{' and '.join(better)} beat" if better else "No strategy beats"
     loses = f"; {' and '.join(worse)} fell behind it" if worse else ""
-    return f"**{beats} labelling by chance{loses}** (mean of all rounds but the first, p < {SIGNIFICANCE} after Holm)."
+    return (
+        f"**{beats} labelling by chance{loses}** (mean of all rounds but the first: p < {SIGNIFICANCE} after Holm over "
+        "the cases, and the same sign in every seed)."
+    )
 
 
 def curve_table(rows: Rows, strategies: Sequence[str]) -> Table:
