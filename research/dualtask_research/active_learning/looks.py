@@ -15,11 +15,8 @@ from dualtask.active_learning.embedding import bottleneck_embeddings
 from dualtask.files import write_atomically
 from dualtask.maps import MAPS, scan_uncertainty
 from dualtask.networks import DualTaskNet
-from dualtask.structures import STRUCTURES
 
 _FILE = "looks.npz"
-
-PANCREAS, LESION = (STRUCTURES.index(name) for name in ("pancreas", "lesion"))
 
 _PREDICTED = 0.5
 _POSSIBLE = 0.1
@@ -52,8 +49,10 @@ def write_looks(
         with bottleneck_embeddings(network) as embeddings:
             maps = inferer(scan[None].to(device), network)[0]
         looks["uncertainty"].append(fmean(scan_uncertainty(maps).values()))
-        looks["entropy"].append(mean_entropy(maps[MAPS["probability"]]))
-        looks["lesion"].append(bool((maps[MAPS["probability"]][LESION] > _PREDICTED).any()))
+        probability = maps[MAPS["probability"]]
+        _, lesion = probability
+        looks["entropy"].append(mean_entropy(probability))
+        looks["lesion"].append(bool((lesion > _PREDICTED).any()))
         looks["embeddings"].append(torch.stack(embeddings).mean(0).numpy())
     arrays = {name: np.array(values) for name, values in looks.items()}
     write_atomically(Path(output_dir) / _FILE, lambda temporary: np.savez(temporary, **arrays))
@@ -65,7 +64,8 @@ def mean_entropy(probability: torch.Tensor) -> float:
     Args:
         probability: [2, X, Y, Z] of the structures.
     """
-    region = probability[PANCREAS] > _POSSIBLE
+    pancreas, _ = probability
+    region = pancreas > _POSSIBLE
     if not region.any():
         return 0.0
     inside = probability[:, region].double().clamp(_TINY, 1 - _TINY)

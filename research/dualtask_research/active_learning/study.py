@@ -180,9 +180,9 @@ class Annotation:
         # A structure that neither reference nor prediction shows has no Dice.
         dice = [row["dice"] for row in self.scores(labelled) if not math.isnan(row["dice"])]
         looks = read_looks(folder)
-        sites = [case["site"] for case in self.scans]
-        groups = list(zip(sites, looks["lesion"].tolist(), strict=True))
-        return Learner(fmean(dice), Looks(looks["uncertainty"], looks["entropy"], looks["embeddings"], groups))
+        lesion = looks.pop("lesion").tolist()
+        groups = [(case["site"], found) for case, found in zip(self.scans, lesion, strict=True)]
+        return Learner(fmean(dice), Looks(**looks, groups=groups))
 
     def scores(self, labelled: Sequence[int]) -> list[dict[str, Any]]:
         """Scores of the held-out cases by the network that was trained on some scans of the pool."""

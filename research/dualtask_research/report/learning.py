@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -27,6 +26,7 @@ from dualtask_research.report.study_tables import (
     comparison_table,
     introduction,
     read_cases,
+    seed_means,
     seed_table,
     write_interval,
 )
@@ -80,11 +80,9 @@ def same_in_every_seed(rows: Rows) -> set[str]:
         rows: of one structure, of the rounds that are compared.
     """
     signs: dict[str, set[bool]] = {}
-    for seed in {row["seed"] for row in rows}:
-        means = case_means([row for row in with_reference(rows) if row["seed"] == seed], "dice")
-        of_strategy = {name: fmean(cases.values()) for name, cases in means.items()}
-        for name, mean in of_strategy.items():
-            signs.setdefault(name, set()).add(mean > of_strategy[_REFERENCE])
+    for means in seed_means(rows).values():
+        for name, mean in means.items():
+            signs.setdefault(name, set()).add(mean > means[_REFERENCE])
     return {name for name, seen in signs.items() if len(seen) == 1}
 
 

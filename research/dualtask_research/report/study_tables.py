@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.presence import ScanCounts, count_scans, with_reference
@@ -155,6 +156,20 @@ def _mean_of_each(
     )
 
 
+def seed_means(rows: Rows) -> dict[str, dict[str, float]]:
+    """Mean Dice of each variant over the cases of a seed: seed -> variant -> mean, seeds in their order.
+
+    Args:
+        rows: of one structure.
+    """
+    seeds = sorted({row["seed"] for row in rows}, key=int)
+    of_seeds = {seed: [row for row in with_reference(rows) if row["seed"] == seed] for seed in seeds}
+    return {
+        seed: {variant: fmean(cases.values()) for variant, cases in case_means(own, "dice").items()}
+        for seed, own in of_seeds.items()
+    }
+
+
 def seed_table(rows: Rows, variants: Sequence[str]) -> Table:
     """Mean Dice of each seed over the cases, and how far the seeds lie apart.
 
@@ -162,15 +177,14 @@ def seed_table(rows: Rows, variants: Sequence[str]) -> Table:
         rows: of one structure.
         variants: names, in the order of the table.
     """
-    seeds = sorted({row["seed"] for row in rows}, key=int)
-    means = [case_means([row for row in with_reference(rows) if row["seed"] == seed], "dice") for seed in seeds]
+    means = seed_means(rows)
     body = []
     for variant in variants:
-        of_seeds = [mean_interval(list(cases.get(variant, {}).values())).mean for cases in means]
+        of_seeds = [of_variant.get(variant, math.nan) for of_variant in means.values()]
         finished = [mean for mean in of_seeds if not math.isnan(mean)]
         spread = max(finished) - min(finished) if len(finished) > 1 else None
         body.append((variant, *(number(mean, 3) for mean in of_seeds), number(spread, 3)))
-    return Table("Dice of each seed", ("variant", *(f"seed {seed}" for seed in seeds), "range"), tuple(body))
+    return Table("Dice of each seed", ("variant", *(f"seed {seed}" for seed in means), "range"), tuple(body))
 
 
 def trust_table(rows: Rows, variants: Sequence[str]) -> Table:
