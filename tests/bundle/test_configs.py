@@ -8,7 +8,9 @@ import re
 import pytest
 import torch
 
+from dualtask.inferers.region import enlarged
 from dualtask.phantom.sites import SITES
+from dualtask.transforms.downsample import downsample_image
 
 
 def read(bundle_root, name: str) -> dict:
@@ -69,6 +71,30 @@ def test_the_localiser_has_the_step_of_its_own_grid_in_training_and_inference(wo
     used = inference.get_parsed_content("localiser_def")
     assert torch.equal(used.sharpness, trained.sharpness)
     assert torch.equal(used.sharpness, fine.sharpness / 2)
+
+
+def test_training_teaches_the_air_of_a_scan_as_inference_shows_it(workflow, small_dataset):
+    """A changed scan has air above 0: 0 was but what is not known and not taught, where any answer cost nothing."""
+    view = workflow("train.json", dataset_dir=str(small_dataset)).parser.get_parsed_content("view")
+    air = torch.zeros(100, 1, 8, 8, 8)
+    torch.manual_seed(0)
+    as_it_is = (view(air) == 0).all(dim=(1, 2, 3, 4)).sum()
+    assert 25 <= as_it_is <= 75
+
+
+def test_the_localiser_is_validated_on_scans_completed_as_inference_completes_them(workflow, small_dataset):
+    training = workflow("train.json", "localiser.json", dataset_dir=str(small_dataset)).parser
+    inference = workflow("inference.json", workflow_type="infer", datalist=[]).parser
+    case = training.get_parsed_content("cases")[1][0]["image"]
+    validated = training.get_parsed_content("validate#dataset")[0]
+    whole = inference.get_parsed_content("preprocessing")({"image": case, "unknown": None})["image"]
+    cascade = inference.get_parsed_content("inferer")
+    blocks, inside = enlarged(downsample_image(whole[None], cascade.factor), cascade.localiser_size)
+    torch.testing.assert_close(validated["image"].as_tensor(), blocks[0].as_tensor(), atol=1e-5, rtol=0)
+    # What completes a scan is not scored.
+    beyond = validated["known"].clone()
+    beyond[(..., *inside)] = 0
+    assert beyond.sum() == 0 and validated["known"].sum() > 0
 
 
 def test_results_leave_the_gpu_before_anything_labels_measures_or_writes_them(workflow):

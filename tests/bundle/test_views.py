@@ -114,6 +114,16 @@ def test_acquisition_views_clip_few_voxels(image):
     assert max(clipped) < 0.08
 
 
+def test_acquisition_views_leave_a_share_of_the_samples_as_they_are(image):
+    batch = image.expand(200, -1, -1, -1, -1)[..., :8, :8, :8]
+    views = AcquisitionView(prob=0.5)(batch, generator())
+    same = sum(torch.equal(view, sample) for view, sample in zip(views, batch, strict=True))
+    assert 70 <= same <= 130
+    # A share of one changes every sample, and one of zero none.
+    assert not any(map(torch.equal, AcquisitionView()(batch, generator()), batch))
+    assert torch.equal(AcquisitionView(prob=0.0)(batch, generator()), batch)
+
+
 def test_acquisition_views_keep_the_contrasts(image):
     assert min(correlation(AcquisitionView()(image, generator(seed)), image) for seed in SEEDS) > 0.8
 

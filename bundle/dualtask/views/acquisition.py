@@ -27,13 +27,19 @@ class AcquisitionView(View):
     Args:
         contrast: spread of the intensity curve. Hounsfield units are calibrated: with 0.8 a contrast-filled bowel can
             look like a pancreas.
+        prob: share of the samples that are changed. Inference shows scans as they are, whose air is exactly 0; no
+            changed scan holds that value but where it is not known, and there no term teaches anything. A network that
+            sees changed scans only may answer the air of a real one as it likes.
     """
 
-    def __init__(self, contrast: float = 0.3) -> None:
+    def __init__(self, contrast: float = 0.3, prob: float = 1.0) -> None:
         super().__init__()
         self.contrast = float(contrast)
+        self.prob = float(prob)
 
     def view(self, image: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        if uniform(0, 1, generator) >= self.prob:
+            return image
         return self.acquire(image, generator).clamp(0, 1)
 
     def acquire(self, image: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
