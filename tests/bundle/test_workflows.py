@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 
@@ -69,8 +70,23 @@ def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(w
 
 
 def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path):
-    train(workflow, small_dataset, tmp_path / "models", "localiser.json", epochs=1)
+    (epoch,) = train(workflow, small_dataset, tmp_path / "models", "localiser.json", epochs=1)
     assert (tmp_path / "models" / "localiser.pt").is_file()
+    assert set(epoch["validation"]) == {"val_pancreas_dice", "val_lesion_dice"}
+
+
+def test_the_localiser_is_chosen_by_the_pancreas_alone(workflow, small_dataset):
+    """Were the lesion in it, a localiser that finds nothing would be ahead wherever enough scans are healthy."""
+    parser = workflow("train.json", "localiser.json", dataset_dir=str(small_dataset)).parser
+    (metric,) = parser.get_parsed_content("validate#key_metric").values()
+    organ = torch.zeros(2, 4, 4, 4)
+    organ[0, :2] = 1
+    missed, found = torch.zeros(2, 4, 4, 4), organ.clone()
+    found[1, 0] = 1  # and a lesion that is none
+    engine = Engine(lambda engine, batch: batch)
+    metric.attach(engine, "score")
+    scores = [engine.run([[{"pred": pred, "label": organ}]]).metrics["score"] for pred in (missed, found)]
+    assert scores == [0, 1]
 
 
 def test_another_backbone_takes_the_place_of_the_papers_by_config_alone(workflow, small_dataset, tmp_path):
