@@ -42,28 +42,33 @@ def fuse_heads(
 
 
 def scan_uncertainty(maps: torch.Tensor) -> dict[str, float]:
-    """How much the two tasks disagree on a scan.
+    """How much the two tasks disagree on a scan, or how near a call it was whether it shows a structure at all.
 
     Summed over the voxels that count as the structure or might as well (probability or uncertainty > 0.5), the
     uncertainty is what only one of the tasks sees. Its share of all that either sees is a soft 1 - Dice between the
-    two answers: 0 where both agree on what they see, near 1 where one of them alone sees anything.
+    two answers: 0 where both agree on what they see, near 1 where one of them alone sees anything. That is silent of a
+    structure that both nearly see, or both see without being sure, which rules of lesions then take back; so a scan is
+    at least as uncertain as its likeliest voxel: 0 where that has a probability of 0 or 1, 1 where it has 0.5.
 
     Args:
         maps: [6, X, Y, Z].
 
     Returns:
-        structure -> uncertainty in [0, 1]. Where neither task sees the structure it is 1 for the pancreas, which an
-        abdominal scan shows, and 0 for the lesion, which it need not show.
+        structure -> uncertainty in [0, 1]. Where neither task sees the pancreas, which an abdominal scan shows, its
+        uncertainty is 1.
     """
     result = {}
     for structure, probability, uncertainty in zip(
         STRUCTURES, maps[MAPS["probability"]], maps[MAPS["uncertainty"]], strict=True
     ):
         candidates = (probability > 0.5) | (uncertainty > 0.5)
-        apart = uncertainty[candidates]
-        # p + q of the two soft masks: twice the fused probability where they agree. A fusion of logits follows the
-        # surer of two that differ, but p + q stays between |p - q| and 2 - |p - q|.
-        seen = (2 * probability[candidates]).clamp(apart, 2 - apart)
-        nothing_found = float(structure == "pancreas")
-        result[structure] = float(apart.sum() / seen.sum()) if candidates.any() else nothing_found
+        if candidates.any():
+            apart = uncertainty[candidates]
+            # p + q of the two soft masks: twice the fused probability where they agree. A fusion of logits follows the
+            # surer of two that differ, but p + q stays between |p - q| and 2 - |p - q|.
+            seen = (2 * probability[candidates]).clamp(apart, 2 - apart)
+            disagreement = float(apart.sum() / seen.sum())
+        else:
+            disagreement = float(structure == "pancreas")
+        result[structure] = max(disagreement, 1 - abs(2 * float(probability.max()) - 1))
     return result

@@ -172,12 +172,6 @@ def test_only_labelled_study_teaches_and_judges_with_a_warning(train, workflows,
     assert "the Dice will be too good" in caplog.text
 
 
-@pytest.mark.parametrize("epochs", [1, 3, 50])
-def test_training_reaches_a_validation_however_short(train, workflows, epochs: int):
-    train(max_epochs=epochs)
-    assert 1 <= workflows.trainings[0]["val_interval"] <= epochs
-
-
 @pytest.mark.parametrize("dice", [0.5, 0.9])
 def test_weights_that_are_not_worse_are_published(task, train, workflows, dice: float):
     workflows.dice["candidate"] = dice

@@ -160,16 +160,22 @@ def test_a_scan_whose_lesion_both_heads_see_is_certain(logits, distance):
 
 
 def test_a_scan_whose_lesion_no_head_sees_is_certain():
-    assert lesion_uncertainty(-20.0, 1.0) == 0
+    assert lesion_uncertainty(-20.0, 1.0) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("logits", "distance", "doubtful"), [(0.2, -0.04, 0.9), (-0.4, 0.08, 0.8), (1.4, -0.28, 0.3)])
+def test_a_scan_whose_lesion_both_heads_nearly_see_or_are_not_sure_of_is_uncertain(logits, distance, doubtful):
+    """Both say the same, so they do not disagree; but such a lesion is missed, or taken back by rules of lesions."""
+    assert lesion_uncertainty(logits, distance) > doubtful
 
 
 def test_the_uncertainty_of_a_scan_is_what_one_task_alone_sees_in_all_that_either_sees():
     maps = torch.zeros(6, 4, 4, 4)
-    # Seen by both, 0.9 each; and seen by one alone. The rest of the scan is out of the question.
-    maps[0, 0, 0] = 0.9
+    # Seen by both, 0.9 each; in one voxel surely. And seen by one alone. The rest of the scan is out of the question.
+    maps[0, 0, 0], maps[0, 0, 0, 0] = 0.9, 1.0
     maps[0, 1, 0, 0], maps[4, 1, 0, 0] = 0.5, 1.0
     maps[4, 3] = 0.01
-    assert scan_uncertainty(maps)["pancreas"] == pytest.approx(1 / (4 * 1.8 + 1))
+    assert scan_uncertainty(maps)["pancreas"] == pytest.approx(1 / (3 * 1.8 + 2 + 1))
 
 
 def test_a_scan_without_pancreas_is_uncertain_and_one_without_lesion_is_not():

@@ -182,9 +182,10 @@ def test_the_regression_head_is_linear_and_ends_in_tanh_as_published_when_asked(
 
 
 def test_distances_stay_in_single_precision_under_autocast():
+    model = constant(net(), logits=0.0, distance=1 / 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        heads = net().heads(torch.rand(1, 1, 8, 8, 8))
-    assert heads.distance.dtype == torch.float32
+        heads = model.heads(torch.rand(1, 1, 8, 8, 8))
+    torch.testing.assert_close(heads.distance, torch.full((1, 2, 8, 8, 8), 1 / 3), rtol=1e-6, atol=0)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")

@@ -199,8 +199,6 @@ class DualTaskTrain(BundleTrainTask):
         overrides["ckpt_dir"] = str(self._candidate.parent)
         overrides["ckpt_name"] = self._candidate.name
         overrides["output_dir"] = str(self.folder)
-        # Weights are saved at a validation: a short training must reach one.
-        overrides["val_interval"] = min(self.bundle_config.get("val_interval"), request["max_epochs"])
         monai.bundle.run(config_file=configs, meta_file=self.bundle_metadata_path, **overrides)
 
     def _continues(self, request: dict[str, Any]) -> bool:

@@ -1,5 +1,6 @@
-"""How a batch becomes inputs and targets of MONAI's trainer."""
+"""What MONAI's engines take from a batch, and what they score."""
 
+from dualtask.engines.structure_dice import StructureDice
 from dualtask.engines.views import PrepareViews
 
-__all__ = ["PrepareViews"]
+__all__ = ["PrepareViews", "StructureDice"]

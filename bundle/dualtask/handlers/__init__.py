@@ -7,6 +7,7 @@ from dualtask.handlers.epoch_means import EpochMeans
 from dualtask.handlers.epoch_seed import EpochSeed
 from dualtask.handlers.gradient_clipping import GradientClipping
 from dualtask.handlers.history import TrainingHistory
+from dualtask.handlers.last_validation import LastValidation
 from dualtask.handlers.measurement_files import MeasurementFiles
 from dualtask.handlers.scan_table import ScanTable
 from dualtask.handlers.together import Together
@@ -23,6 +24,7 @@ __all__ = [
     "GradientClipping",
     "HeadDiagnostics",
     "LastCheckpoint",
+    "LastValidation",
     "MeasurementFiles",
     "ScanTable",
     "Together",

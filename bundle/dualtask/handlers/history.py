@@ -53,7 +53,8 @@ class TrainingHistory:
             name: means[name] for name in sorted(means) if name.startswith(DIAGNOSTICS) and math.isfinite(means[name])
         }
         if self._validated:
-            epoch["validation"] = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+            scores = self.evaluator.state.metrics
+            epoch["validation"] = {name: float(value) for name, value in scores.items() if math.isfinite(value)}
         self.epochs.append(epoch)
         self._validated = False
         self._write()

@@ -70,12 +70,18 @@ class DualTaskNet(nn.Module):
         padded = functional.pad(image, [0, -z % s, 0, -y % s, 0, -x % s], mode="replicate")
         features, bottleneck = self.backbone(padded)
         features = features[:, :, :x, :y, :z]
-        # bf16 would quantise distances beyond one truncation distance, and round tanh to 1.
-        distance = self.regression(features).float()
+        distance = self._distance(features.float())
         if self.bounded:
             distance = torch.tanh(distance)
         organs = self.organs(features) if self.organs is not None else None
         return Heads(self.classification(features), distance, self.projection(bottleneck), organs)
+
+    def _distance(self, features: torch.Tensor) -> torch.Tensor:
+        """The regression head, in float32: bf16 would quantise distances, and round tanh to 1."""
+        if torch.jit.is_scripting():
+            return self.regression(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.regression(features)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Fused memberships of background, pancreas and lesion.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -77,16 +78,18 @@ class FillUnknown(Transform):
 
 
 class OnlySupervisedd(MapTransform):
-    """Sets masks to 0 where the scan shows nothing and where their structure was not annotated: no score counts those.
+    """Takes what is not supervised out of scores: masks are 0 where the scan shows nothing, and NaN where their
+    structure was not annotated, which :class:`dualtask.engines.StructureDice` does not count.
 
     Args:
-        keys: keys of the masks of the structures [2, X, Y, Z].
+        keys: keys of the float masks of the structures [2, X, Y, Z].
     """
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         result = dict(data)
         for key in self.key_iterator(result):
-            counts = result["known"] * result["annotated"][:, None, None, None]
             # Predictions lie where the network computed them, labels where the loader put them.
-            result[key] = result[key] * counts.to(result[key].device)
+            masks = result[key]
+            known, annotated = result["known"].to(masks.device), result["annotated"].to(masks.device)
+            result[key] = torch.where(annotated[:, None, None, None] > 0, masks * known, math.nan)
         return result

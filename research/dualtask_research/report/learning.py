@@ -26,8 +26,8 @@ from dualtask_research.report.study_tables import (
     comparison_table,
     introduction,
     read_cases,
-    seed_means,
     seed_table,
+    seeds_ahead,
     write_interval,
 )
 from dualtask_research.statistics import Comparison, case_means, mean_interval
@@ -74,16 +74,10 @@ def write_learning_report(study: LearningStudy, cases: Path, output_dir: Path, s
 def same_in_every_seed(rows: Rows) -> set[str]:
     """Strategies that are ahead of chance in every seed, or behind it in every seed.
 
-    Cases of one training share its luck: an interval over cases does not see that another training would differ.
-
     Args:
         rows: of one structure, of the rounds that are compared.
     """
-    signs: dict[str, set[bool]] = {}
-    for means in seed_means(rows).values():
-        for name, mean in means.items():
-            signs.setdefault(name, set()).add(mean > means[_REFERENCE])
-    return {name for name, seen in signs.items() if len(seen) == 1}
+    return {name for name, (ahead, seeds) in seeds_ahead(rows, _REFERENCE).items() if ahead in (0, seeds)}
 
 
 def verdict(comparisons: Sequence[Comparison], same: Collection[str]) -> str:

@@ -35,6 +35,7 @@ from dualtask_research.report.study_tables import (
     read_cases,
     score_table,
     seed_table,
+    seeds_ahead,
     site_table,
     trust_table,
     verdicts,
@@ -141,7 +142,7 @@ def _report(
     tables.append(trust_table(rows, variants))
     curves = draw_risk_coverage(rows, variants, structure)
     plots = [draw_box_plots(rows, variants, structure), *([curves] if curves else [])]
-    return StructureReport(verdicts(comparisons, reference), tables, plots, overlays)
+    return StructureReport(verdicts(comparisons, reference, seeds_ahead(rows, reference)), tables, plots, overlays)
 
 
 def _examples(

@@ -237,12 +237,30 @@ def uncertainty_and_risk(rows: Rows, variant: str) -> tuple[list[float], list[fl
     return [uncertainty[case] for case in cases], [1 - dice[case] for case in cases]
 
 
-def verdicts(comparisons: Sequence[Comparison], reference: str) -> list[str]:
+def seeds_ahead(rows: Rows, reference: str) -> dict[str, tuple[int, int]]:
+    """Variant -> seeds in which the mean Dice of the reference variant is above its own, and seeds that both have.
+
+    Cases of one training share its luck: an interval over cases does not see that another training would differ.
+
+    Args:
+        rows: of one structure.
+        reference: variant that the others are compared with.
+    """
+    counts: dict[str, tuple[int, int]] = {}
+    for means in seed_means(rows).values():
+        for name in means.keys() - {reference} if reference in means else ():
+            ahead, seeds = counts.get(name, (0, 0))
+            counts[name] = (ahead + (means[reference] > means[name]), seeds + 1)
+    return counts
+
+
+def verdicts(comparisons: Sequence[Comparison], reference: str, ahead: Mapping[str, tuple[int, int]]) -> list[str]:
     """One sentence for each comparison: by how much the reference variant has more or less Dice, and how surely.
 
     Args:
         comparisons: from :func:`compare_dice`.
         reference: variant that the others are compared with.
+        ahead: from :func:`seeds_ahead`.
     """
     sentences = []
     for comparison in comparisons:
@@ -252,7 +270,10 @@ def verdicts(comparisons: Sequence[Comparison], reference: str) -> list[str]:
             surely = "too few differing cases for a test"
         else:
             sure = comparison.p_holm < SIGNIFICANCE
-            surely = f"{'significant' if sure else 'not significant'}, p {_write_p(comparison.p_holm)}"
+            surely = f"{'significant' if sure else 'not significant'} over the cases, p {_write_p(comparison.p_holm)}"
+        if comparison.variant in ahead:
+            seeds, of = ahead[comparison.variant]
+            surely += f"; ahead in {seeds} of {of} seed{'s' if of > 1 else ''}"
         sentences.append(
             f"{reference} minus {comparison.variant}: {write_interval(gain)} Dice over {gain.n} cases ({surely})."
         )
