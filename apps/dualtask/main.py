@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 _RESERVED_MINUTES = 60
 _SCAN_SCORES = "scans"
+
+
+def _reserved_minutes(conf: Mapping[str, str]) -> float:
+    from dualtask.errors import InputError
+
+    try:
+        return float(conf.get("reservation_minutes", _RESERVED_MINUTES))
+    except ValueError as error:
+        given = conf["reservation_minutes"]
+        raise InputError(f"reservation_minutes {given!r} is no number: write 60 for an hour, say.") from error
 
 
 class DualTaskApp(MONAILabelApp):
@@ -102,7 +112,7 @@ class DualTaskApp(MONAILabelApp):
         from lib.reservations import Reservations
         from lib.strategies import strategies
 
-        minutes, state = float(self.conf.get("reservation_minutes", _RESERVED_MINUTES)), self.datastore().state_dir
+        minutes, state = _reserved_minutes(self.conf), self.datastore().state_dir
         labelling = Reservations(state / "reservations.json", minutes)
         reviewing = Reservations(state / "reservations_of_reviewers.json", minutes)
         return strategies(labelling, reviewing, self._scores)

@@ -206,6 +206,8 @@ def test_nothing_changes_outside_the_box_of_3d_slicer(scribbles, scan: str, tmp_
         ({"selected_label_name": "spleen"}, "The segment 'spleen' cannot be corrected: choose one of pancreas, lesion"),
         ({"label": None}, "There are no scribbles: send the label map"),
         ({"label": {2: np.s_[4:20, 6:30, 4:10]}}, "holds no scribbles: paint some"),
+        ({"roi": [1, 2, 3]}, "The box around the region has 3 numbers: send two for each axis"),
+        ({"label_info": [{"id": 3}]}, "holds no scribbles: paint some, or name their segments"),
     ],
 )
 def test_scribbles_that_cannot_be_used_are_refused_in_a_sentence(scribbles, scan, tmp_path: Path, changes, words: str):

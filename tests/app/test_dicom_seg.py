@@ -126,6 +126,22 @@ def test_segmentation_of_other_organs_is_told_in_a_sentence(written, scan, bundl
         read_segmentation(segmentation, scan, bundle)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda segmentation: segmentation.__delattr__("SharedFunctionalGroupsSequence"),
+        lambda segmentation: segmentation.PerFrameFunctionalGroupsSequence.pop(),
+        lambda segmentation: setattr(segmentation.file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2.4.90"),
+    ],
+    ids=["no shared groups", "fewer groups than frames", "pixels of another syntax"],
+)
+def test_segmentation_that_lacks_a_part_is_told_in_a_sentence(written, scan, bundle, label, damage):
+    segmentation = written(label)
+    damage(segmentation)
+    with pytest.raises(InputError, match=r"^The segmentation .* cannot be read .*: export it anew, uncompressed"):
+        read_segmentation(segmentation, scan, bundle)
+
+
 @pytest.mark.parametrize("shift", [0.3, 1000.0], ids=["between voxels", "outside"])
 def test_segmentation_of_another_grid_is_told_in_a_sentence(written, scan, bundle, label, shift: float):
     segmentation = written(label)

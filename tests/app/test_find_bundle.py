@@ -20,5 +20,15 @@ def test_absent_bundle_is_told_in_one_sentence(tmp_path: Path):
         find_bundle(str(tmp_path), {"bundle": str(tmp_path / "nowhere")})
 
 
+@pytest.mark.parametrize("content", [None, "", "{}", '{"name": "x"}'])
+def test_half_copied_bundle_is_told_in_one_sentence(tmp_path: Path, content: str | None):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text("{}")
+    if content is not None:
+        (tmp_path / "configs" / "metadata.json").write_text(content)
+    with pytest.raises(BundleNotFoundError, match=r"metadata\.json cannot be read: copy the bundle to .* again"):
+        find_bundle(str(tmp_path), {"bundle": str(tmp_path)})
+
+
 def test_labels_are_those_of_the_bundle_without_background(bundle):
     assert bundle.labels == {"pancreas": 1, "lesion": 2}

@@ -1,6 +1,7 @@
 """The options of the viewers' panels."""
 
 import pytest
+import torch
 from monai.transforms import Compose
 
 from dualtask.errors import InputError
@@ -44,6 +45,12 @@ def test_threshold_reaches_the_label_map_and_nothing_else():
     assert transforms[0] is other
     assert (transforms[1].threshold, transforms[1].lesion_peak) == (0.3, 0.9)
     assert own.threshold == 0.5
+
+
+def test_no_peak_is_asked_of_a_lesion_that_the_distance_head_alone_finds():
+    (label_map,) = SegmentationOptions.of({"head": "regression"}).of_transforms([LabelMapd("pred", 0.5, 0.9)])
+    probability = torch.tensor([0.9, 0.7])[:, None, None, None].expand(2, 3, 3, 3)
+    assert (label_map({"pred": probability})["pred"] == 2).all()
 
 
 @pytest.mark.parametrize("asked", [{"threshold": 0}, {"threshold": "much"}, {"threshold": None}, {"threshold": 1.5}])

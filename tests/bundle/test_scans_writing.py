@@ -11,8 +11,8 @@ import torch
 from monai.data import MetaTensor
 
 from battery.beside import full_disk
-from dualtask.errors import StorageError
-from dualtask.scans import SaveResultd
+from dualtask.errors import InputError, StorageError
+from dualtask.scans import SaveResultd, check_names
 
 # Stored front to back, head to foot and right to left, with unequal sides.
 AFFINE = np.array([[0.0, 0, -0.8, 20], [-0.7, 0, 0, 30], [0, -2.5, 0, 40], [0, 0, 0, 1]])
@@ -39,3 +39,13 @@ def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing(mask, tmp_path: Pa
     assert not list(tmp_path.iterdir())
     save({"pred": mask})
     assert [file.name for file in tmp_path.iterdir()] == ["case.1_seg.nii.gz"]
+
+
+@pytest.mark.parametrize("twin", ["p2/ct.nii.gz", "p1/ct.nrrd", "p2/ct"], ids=["folder", "format", "series"])
+def test_scans_that_would_overwrite_each_others_results_are_refused(twin: str):
+    with pytest.raises(InputError, match=r"p1/ct\.nii\.gz and .* would share the results of 'ct': rename one of them"):
+        check_names(["a.nii.gz", "p1/ct.nii.gz", twin])
+
+
+def test_below_a_common_folder_scans_of_one_name_have_results_of_their_own():
+    check_names(["p1/ct.nii.gz", "p2/ct.nii.gz"], scans_root=".")

@@ -41,6 +41,7 @@ from lib.dicom_seg import (
     written_at,
 )
 from lib.dicom_server import DicomServer
+from lib.segments import as_structures
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +150,9 @@ class StudyArchive(DICOMWebDatastore, StudyFolder):
         if label_tag == DefaultLabelTag.FINAL:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "label.dcm"
+                label = as_structures(Path(label_filename), info.get("label_info"), Path(folder))
                 who = annotator(info.get("client_id"))
-                write_segmentation(file, self._series_folder(image_id), Path(label_filename), self._bundle, who)
+                write_segmentation(file, self._series_folder(image_id), label, self._bundle, who)
                 info["SeriesInstanceUID"] = dicom_web_upload_dcm(str(file), self._client)
         StudyFolder.save_label(self, image_id, label_filename, label_tag, info)
         self._ask_anew()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class BundleNotFoundError(FileNotFoundError):
-    """There is no bundle where the app looks for it."""
+    """There is no bundle where the app looks for it, or only a part of one."""
 
 
 class Bundle:
@@ -22,16 +22,22 @@ class Bundle:
         root: the folder, absolute.
         name, description, version: as in ``metadata.json``.
         labels: name -> value in a label map, without the background.
+
+    Raises:
+        BundleNotFoundError: it does not say so.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        metadata = json.loads((root / "configs" / "metadata.json").read_text())
-        self.name: str = metadata["name"]
-        self.description: str = metadata["description"]
-        self.version: str = metadata["version"]
-        prediction = next(iter(metadata["network_data_format"]["outputs"].values()))
-        self.labels = {name: int(value) for value, name in prediction["channel_def"].items() if name != "background"}
+        description = root / "configs" / "metadata.json"
+        try:
+            metadata = json.loads(description.read_text())
+            prediction = next(iter(metadata["network_data_format"]["outputs"].values()))
+            channels: dict[str, str] = prediction["channel_def"]
+            self.name, self.description, self.version = (metadata[key] for key in ("name", "description", "version"))
+        except (OSError, ValueError, LookupError) as error:
+            raise BundleNotFoundError(f"{description} cannot be read: copy the bundle to {root} again.") from error
+        self.labels = {name: int(value) for value, name in channels.items() if name != "background"}
 
 
 def find_bundle(app_dir: str, conf: Mapping[str, str]) -> Bundle:

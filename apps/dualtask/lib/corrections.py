@@ -175,7 +175,7 @@ def _scribbled(request: Mapping[str, Any], maps: ScanMaps) -> tuple[np.ndarray, 
     # Without a list of the segments MONAI Label puts the scribbles behind the structures.
     values = {name: value for value, name in enumerate((*STRUCTURES, *_SCRIBBLES), 1)}
     if request.get("label_info"):
-        values = {info["name"]: info.get("id", index) for index, info in enumerate(request["label_info"], 1)}
+        values = {info.get("name"): info.get("id", index) for index, info in enumerate(request["label_info"], 1)}
     background, foreground = (np.argwhere(stored == values.get(name, -1)) for name in _SCRIBBLES)
     if not len(background) + len(foreground):
         raise InputError("The label map holds no scribbles: paint some, or name their segments in label_info.")
@@ -194,6 +194,8 @@ _SCRIBBLES = ("background_scribbles", "foreground_scribbles")
 
 def _inside(roi: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Voxels in a box [i0, i1, j0, j1, k0, k1] as 3D Slicer sends it, its corners in any order; no box means all."""
+    if roi and len(roi) != 2 * len(shape):
+        raise InputError(f"The box around the region has {len(roi)} numbers: send two for each axis, or none.")
     inside = np.zeros(shape, bool)
     corners = np.asarray(roi or [side for size in shape for side in (0, size)], dtype=float).reshape(3, 2)
     low, high = corners.min(1).clip(0).astype(int), np.ceil(corners.max(1)).clip(0).astype(int)

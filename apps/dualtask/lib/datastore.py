@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -21,6 +22,7 @@ from dualtask.errors import InputError
 from dualtask.files import write_atomically
 from lib.annotator import annotator
 from lib.reviews import FIRST_READING, REVIEW, SECOND_READER, SECOND_READING, SENT_BACK, new_review, status_of
+from lib.segments import as_structures
 
 _STATE_FOLDER = "dualtask"
 
@@ -106,12 +108,14 @@ class StudyFolder(LocalDatastore):
         if label_tag == DefaultLabelTag.FINAL or "client_id" in info or "model" not in info:
             info.setdefault("annotator", annotator(info.get("client_id")))
         before = self._datastore.label(image_id, label_tag)
-        if label_tag == DefaultLabelTag.FINAL and before and status_of(before.info) == SECOND_READER:
-            if info.get("annotator") == before.info["annotator"]:  # still waits for another
-                info[REVIEW] = before.info[REVIEW]
-            else:
-                self._put_label(image_id, label_filename, SECOND_READING, info)
-        self._put_label(image_id, label_filename, label_tag, info)
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(as_structures(Path(label_filename), info.pop("label_info", None), Path(folder)))
+            if label_tag == DefaultLabelTag.FINAL and before and status_of(before.info) == SECOND_READER:
+                if info.get("annotator") == before.info["annotator"]:  # still waits for another
+                    info[REVIEW] = before.info[REVIEW]
+                else:
+                    self._put_label(image_id, file, SECOND_READING, info)
+            self._put_label(image_id, file, label_tag, info)
         self._update_datastore_file()
         return image_id
 

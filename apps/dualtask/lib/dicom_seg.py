@@ -91,7 +91,7 @@ def read_segmentation(segmentation: Dataset, scan: Path, bundle: Bundle) -> Meta
     volume = read_volume(scan)
     to_voxel = np.linalg.inv(volume.affine.numpy()) @ np.diag([-1.0, -1.0, 1.0, 1.0])  # from DICOM's LPS
     label = np.zeros(volume.shape[1:], np.uint8)
-    for number, pixels, to_lps in _frames(segmentation):
+    for number, pixels, to_lps in _readable_frames(segmentation, name):
         if number not in values or not pixels.any():
             continue
         rows, columns = np.nonzero(pixels)
@@ -104,6 +104,13 @@ def read_segmentation(segmentation: Dataset, scan: Path, bundle: Bundle) -> Meta
         index = tuple(voxels)
         label[index] = np.maximum(label[index], values[number])
     return MetaTensor(label[None], affine=volume.affine)
+
+
+def _readable_frames(segmentation: Dataset, name: str) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    try:
+        return list(_frames(segmentation))
+    except Exception as error:  # a foreign object may lack any part, and decoders raise errors of their own
+        raise InputError(f"{name} cannot be read ({type(error).__name__}): export it anew, uncompressed.") from error
 
 
 def _frames(segmentation: Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

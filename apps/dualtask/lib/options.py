@@ -79,9 +79,13 @@ class SegmentationOptions:
         return chosen
 
     def of_transforms(self, transforms: Sequence[Any]) -> list[Any]:
-        """The postprocessing with this threshold."""
+        """The postprocessing with this threshold.
+
+        A probability that is made of a distance says how deep a voxel lies and not how sure the network is: a lesion
+        thinner than 9 mm would never reach the peak that is asked of the classification.
+        """
         return [
-            LabelMapd(transform.keys, self.threshold, transform.lesion_peak)
+            LabelMapd(transform.keys, self.threshold, 0.0 if self.head == "regression" else transform.lesion_peak)
             if isinstance(transform, LabelMapd)
             else transform
             for transform in transforms

@@ -7,7 +7,7 @@ from dualtask.scans.labels import LoadLabeld
 from dualtask.scans.organs import LoadOrgans
 from dualtask.scans.reading import LoadScand
 from dualtask.scans.sampling import site_weights
-from dualtask.scans.writing import SaveResultd, saved_name, without_suffix
+from dualtask.scans.writing import SaveResultd, check_names, saved_name, without_suffix
 
 __all__ = [
     "DiskCache",
@@ -15,6 +15,7 @@ __all__ = [
     "LoadOrgans",
     "LoadScand",
     "SaveResultd",
+    "check_names",
     "check_scans",
     "decathlon_datalist",
     "hold_out",

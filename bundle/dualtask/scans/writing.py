@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from monai.data import NibabelWriter
 from monai.data.folder_layout import default_name_formatter
 from monai.transforms import SaveImaged, Transform
 
+from dualtask.errors import InputError
 from dualtask.nifti import save_nifti
 from dualtask.scans.headers import NIFTI, NRRD
 
@@ -41,6 +42,27 @@ def case_name(image: str | os.PathLike[str], scans_root: str | os.PathLike[str] 
     """
     path = without_suffix(os.path.abspath(image))
     return os.path.relpath(path, scans_root) if scans_root else os.path.basename(path)
+
+
+def check_names(scans: Sequence[str | os.PathLike[str]], scans_root: str | os.PathLike[str] = "") -> None:
+    """Refuse scans whose results would overwrite each other.
+
+    Args:
+        scans: their files or folders.
+        scans_root: see :func:`case_name`.
+
+    Raises:
+        InputError: two of them have the same name.
+    """
+    first: dict[str, str | os.PathLike[str]] = {}
+    for scan in scans:
+        name = case_name(scan, scans_root)
+        if name in first:
+            raise InputError(
+                f"{first[name]} and {scan} would share the results of {name!r}: rename one of them, or name the folder "
+                "above both as scans_root."
+            )
+        first[name] = scan
 
 
 def saved_name(meta: Mapping[str, Any], saver: Transform) -> dict[str, Any]:

@@ -28,6 +28,13 @@ def scan_bytes(side: int = 8) -> bytes:
     return nib.Nifti1Image(voxels, np.eye(4)).to_bytes()
 
 
+def label_bytes(*values: int) -> bytes:
+    """A NIfTI file of a label map with these values, on the voxels of the scan."""
+    voxels = np.zeros((8, 8, 8), np.uint8)
+    voxels[0, 0, : len(values)] = values
+    return nib.Nifti1Image(voxels, np.eye(4)).to_bytes()
+
+
 class SizeOfTheScan(InferTask):
     """Answers with the path and the size of the file that it was made to read."""
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from small_server import MODEL, STUDY
+from small_server import MODEL, STUDY, label_bytes
 
 from battery.beside import full_disk
 from dualtask.errors import InputError
@@ -24,8 +24,8 @@ def lines(app_folder: Path):
     return read
 
 
-def test_saved_label_is_on_record(closed, lines, scan: bytes):
-    closed.put("/datastore/label", params={"image": STUDY}, files={"label": ("x.nii", scan)})
+def test_saved_label_is_on_record(closed, lines):
+    closed.put("/datastore/label", params={"image": STUDY}, files={"label": ("x.nii", label_bytes(1, 2))})
     (line,) = lines()
     assert (line["user"], line["action"], line["status"]) == ("local", "PUT /datastore/label", 200)
     assert len(line["studies"]) == 1

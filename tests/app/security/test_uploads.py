@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai.transforms import LoadImage
-from small_server import MODEL, STUDY, UPLOAD_LIMIT_MB, scan_bytes
+from small_server import MODEL, STUDY, UPLOAD_LIMIT_MB, label_bytes, scan_bytes
 
 from dicom_series import write_series
 from dualtask.errors import InputError
@@ -49,13 +49,27 @@ def test_scan_is_kept(closed, studies: Path, filename: str, content: bytes):
     assert (studies / filename).read_bytes() == content
 
 
-def test_label_is_kept(closed, studies: Path, scan: bytes):
-    options = {"params": json.dumps({"label_info": [{"name": "pancreas", "idx": 1}], "client_id": None})}
-    answer = closed.put(
-        "/datastore/label", params={"image": STUDY}, data=options, files={"label": ("C:\\tmp\\x.nii", scan)}
-    )
+def put_label(client, content: bytes, *segments: str):
+    info = [{"name": name, "idx": place} for place, name in enumerate(segments, 1)]
+    options = {"params": json.dumps({"label_info": info, "client_id": None})}
+    files = {"label": ("C:\\tmp\\x.nii", content)}
+    return client.put("/datastore/label", params={"image": STUDY}, data=options, files=files)
+
+
+def test_label_is_kept(closed, studies: Path):
+    answer = put_label(closed, label_bytes(1, 2), "pancreas", "lesion")
     assert answer.status_code == 200, answer.text
-    assert (studies / "labels" / "final" / f"{STUDY}.nii").read_bytes() == scan
+    assert (studies / "labels" / "final" / f"{STUDY}.nii").read_bytes() == label_bytes(1, 2)
+
+
+def test_label_with_a_segment_that_is_no_structure_is_refused(closed, untouched):
+    answer = put_label(closed, label_bytes(1, 2, 3), "pancreas", "lesion", "duct")
+    assert answer.status_code == 422
+    assert "The segment 'duct' is no structure: name it pancreas or lesion" in answer.json()["detail"]
+
+
+def test_scan_in_the_place_of_a_label_is_refused(closed, untouched, scan: bytes):
+    assert "of the label is no structure" in put_label(closed, scan).json()["detail"]
 
 
 def test_client_may_send_the_whole_path_on_its_machine(closed, studies: Path, scan: bytes):
@@ -162,13 +176,14 @@ def test_upload_does_not_replace_a_study(closed, untouched, scan: bytes):
     assert answer.status_code == 409
 
 
-def test_upload_does_not_follow_a_link_out_of_the_studies(closed, studies: Path, tmp_path: Path, scan: bytes):
+def test_upload_does_not_follow_a_link_out_of_the_studies(closed, studies: Path, tmp_path: Path):
+    label = label_bytes(1, 2)
     (tmp_path / "precious.nii").write_bytes(b"precious")
     (studies / "labels" / "final").mkdir(parents=True, exist_ok=True)
     (studies / "labels" / "final" / f"{STUDY}.nii").symlink_to(tmp_path / "precious.nii")
     (studies / "labels" / "other").symlink_to(tmp_path)
     for tag in ("final", "other"):
-        answer = closed.put("/datastore/label", params={"image": STUDY, "tag": tag}, files={"label": ("x.nii", scan)})
+        answer = closed.put("/datastore/label", params={"image": STUDY, "tag": tag}, files={"label": ("x.nii", label)})
         assert answer.status_code == 422
     assert (tmp_path / "precious.nii").read_bytes() == b"precious"
 

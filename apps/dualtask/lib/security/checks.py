@@ -21,7 +21,7 @@ from lib.security import names
 from lib.security.options import BatchOptions, InferOptions, TaskOptions, check_options, check_record, parse_object
 from lib.security.paths import check_inside, check_writable
 from lib.security.routes import Body, Route
-from lib.security.uploads import check_uploaded_files, check_uploaded_scan, check_uploaded_weights
+from lib.security.uploads import check_uploaded_files, check_uploaded_label, check_uploaded_scan, check_uploaded_weights
 
 _NAMED: dict[str, Callable[[str], None]] = {
     "model": names.check_identifier,
@@ -255,6 +255,10 @@ def _check_files(app: MONAILabelApp, request: Request) -> None:
     elif request.route.body is Body.WEIGHTS:
         for file in files:
             check_uploaded_weights(file, app._infers[request.path["model"]].network)
+    elif request.route.path == "/datastore/label":
+        segments = [parse_object(text).get("label_info") for text in request.values("params")]
+        for file in files:
+            check_uploaded_label(file, segments[0] if segments else None)
     else:
         for file in files:
             check_uploaded_scan(file)

@@ -8,11 +8,12 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import nibabel as nib
 import nrrd
 import pydicom
+import torch
 from starlette.datastructures import UploadFile
 from torch import nn
 
@@ -22,6 +23,7 @@ from dualtask.scans.dicom_series import series_slices
 from dualtask.scans.headers import check_scan
 from dualtask.scans.reading import read_volume
 from lib.security.names import check_study, scan_suffix
+from lib.segments import check_values
 
 _MOST_VOXELS = 2**29
 """512 x 512 x 2048 voxels, 2 GiB once they are read."""
@@ -43,6 +45,22 @@ def check_uploaded_scan(upload: UploadFile) -> None:
     scan_suffix(name)
     with tempfile.TemporaryDirectory() as folder:
         _check_readable(_save(upload, Path(folder) / name))
+
+
+def check_uploaded_label(upload: UploadFile, segments: Any) -> None:
+    """Check that an upload is one label of our structures.
+
+    Args:
+        upload: the file.
+        segments: what the viewer says of its values, see :func:`lib.segments.as_structures`.
+
+    Raises:
+        InputError: says what is wrong with the file and what to do.
+    """
+    name = _base_name(upload)
+    scan_suffix(name)
+    with tempfile.TemporaryDirectory() as folder:
+        check_values(_check_readable(_save(upload, Path(folder) / name)), segments)
 
 
 def check_uploaded_files(uploads: Sequence[UploadFile]) -> None:
@@ -80,12 +98,12 @@ def check_uploaded_weights(upload: UploadFile, network: nn.Module) -> None:
         load_weights(copy.deepcopy(network), str(_save(upload, Path(folder) / name)))
 
 
-def _check_readable(path: Path) -> None:
+def _check_readable(path: Path) -> torch.Tensor:
     """Read a file, or the folder of a series, to its end."""
     try:
         check_scan(path)
         _check_size(path)
-        read_volume(path)
+        return read_volume(path)
     except InputError:
         raise
     except Exception as error:  # whatever the readers raise on a file that was made to break them
