@@ -11,14 +11,17 @@ import torch
 from monai.transforms import Compose, CropForegroundd
 
 from dualtask.inferers.heads import head_outputs
+from dualtask.phantom.decathlon import write_decathlon
+from dualtask.phantom.sites import SITES
 from dualtask.scans import decathlon_datalist
 
 
 @pytest.fixture
-def region(workflow, synthetic_dataset: Path) -> tuple[torch.Tensor, torch.Tensor, torch.nn.Module]:
+def region(workflow, tmp_path: Path) -> tuple[torch.Tensor, torch.Tensor, torch.nn.Module]:
     """Image [1, 1, X, Y, Z] and mask [X, Y, Z] around the pancreas of a synthetic scan, and the shipped network."""
-    case = decathlon_datalist(synthetic_dataset)[0]
-    training = workflow("train.json", dataset_dir=str(synthetic_dataset)).parser
+    write_decathlon(tmp_path, [SITES["coastal"]], 2, seed=5000)
+    case = decathlon_datalist(tmp_path)[0]
+    training = workflow("train.json", dataset_dir=str(tmp_path)).parser
     around = CropForegroundd(["image", "label"], source_key="label", margin=8)
     scan = Compose([training.get_parsed_content("preprocessing"), around])(case)
     network = workflow("inference.json", workflow_type="infer", datalist=[]).parser.get_parsed_content("network")

@@ -30,7 +30,7 @@ class StructureDice(DiceMetric):
         self.channels = [STRUCTURES.index(structure) for structure in structures]
         self.scans = scans
 
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Dice [B, structures] of masks [B, 2, X, Y, Z]; NaN, which no mean counts, where a scan does not count.
 
         Args:
@@ -44,7 +44,7 @@ class StructureDice(DiceMetric):
         dice = super()._compute_tensor(masks.nan_to_num(), reference.nan_to_num())
         return torch.where(counted, dice, math.nan)
 
-    def aggregate(self, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+    def aggregate(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The mean; NaN where no scan counted, for which MONAI has 0."""
         scores = self.get_buffer()
         return super().aggregate(*args, **kwargs) if scores.isfinite().any() else torch.tensor(math.nan)
