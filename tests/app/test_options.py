@@ -1,5 +1,7 @@
 """The options of the viewers' panels."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from monai.transforms import Compose
@@ -7,7 +9,7 @@ from monai.transforms import Compose
 from dualtask.errors import InputError
 from dualtask.inferers import CascadeInferer
 from dualtask.networks.fusion import FUSIONS
-from dualtask.transforms import LabelMapd
+from dualtask.transforms import ConfirmedLesion, LabelMapd, SplitMapsd
 from lib.options import GO_BACK, PANEL, TRAINING_PANEL, SegmentationOptions, TrainingOptions, shows_final_label
 
 
@@ -47,10 +49,29 @@ def test_threshold_reaches_the_label_map_and_nothing_else():
     assert own.threshold == 0.5
 
 
-def test_no_peak_is_asked_of_a_lesion_that_the_distance_head_alone_finds():
-    (label_map,) = SegmentationOptions.of({"head": "regression"}).of_transforms([LabelMapd("pred", 0.5, 0.9)])
-    probability = torch.tensor([0.9, 0.7])[:, None, None, None].expand(2, 3, 3, 3)
-    assert (label_map({"pred": probability})["pred"] == 2).all()
+@pytest.fixture
+def lesion_of() -> Callable[..., int]:
+    """Voxels of lesion in the answer of a postprocessing like the bundle's to maps of both tasks."""
+    postprocessing = [SplitMapsd("pred", lesion=ConfirmedLesion(1.5, 0.5, peak=0.9)), LabelMapd("pred")]
+    maps = torch.zeros(6, 12, 4, 4)
+    maps[0], maps[2:4] = 0.99, 3.0
+    maps[1, 1, 1, 1], maps[3, 1:4, 1:3, 1:3] = 0.95, -1.0  # the classification sees a core of twelve voxels
+    maps[1, 7:9, 1, 1], maps[3, 7:10, 1:3, 1:3] = 0.7, -1.0  # here it is not sure
+
+    def count(head: str) -> int:
+        shown = maps.clone()
+        if head == "regression":  # as the cascade fuses them
+            shown[1] = torch.sigmoid(-maps[3] / 1.5)
+        transforms = SegmentationOptions.of({"head": head}).of_transforms(postprocessing)
+        return int((Compose(transforms)({"pred": shown})["pred"] == 2).sum())
+
+    return count
+
+
+@pytest.mark.parametrize(("head", "voxels"), [("default", 12), ("classification", 1), ("regression", 24)])
+def test_lesions_are_those_of_both_tasks_or_of_the_head_that_was_chosen(lesion_of, head: str, voxels: int):
+    """No peak is asked of the distance alone: its probability says how deep a voxel lies."""
+    assert lesion_of(head) == voxels
 
 
 @pytest.mark.parametrize("asked", [{"threshold": 0}, {"threshold": "much"}, {"threshold": None}, {"threshold": 1.5}])

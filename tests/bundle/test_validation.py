@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
@@ -97,33 +98,34 @@ def test_what_is_validated_follows_the_rules_of_inference(bundle_root):
 
 @pytest.fixture
 def validation(workflow: Callable, small_dataset):
-    """Masks [2, X, Y, Z] that validation makes of memberships and a label map on a grid of 3 mm."""
+    """Masks [2, X, Y, Z] that validation makes of maps and a label map on a grid of 3 mm."""
     parser = workflow("train.json", dataset_dir=str(small_dataset)).parser
     postprocessing = parser.get_parsed_content("validate#postprocessing")
 
-    def run(memberships: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def run(maps: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         affine = torch.diag(torch.tensor([3.0, 3.0, 3.0, 1.0]))
-        known = torch.ones_like(label)
-        data = {"pred": MetaTensor(memberships, affine=affine), "label": MetaTensor(label, affine=affine)}
-        data = postprocessing({**data, "known": known, "annotated": torch.ones(2)})
-        (pred, reference) = (part[0] for part in from_engine(["pred", "label"])([data]))
+        data = {"pred": MetaTensor(maps, affine=affine), "label": MetaTensor(label, affine=affine)}
+        data = postprocessing({**data, "known": torch.ones_like(label), "annotated": torch.ones(2)})
+        pred, reference = (part[0] for part in from_engine(["pred", "label"])([data]))
         return pred, reference
 
     return run
 
 
 def test_an_unsure_or_a_tiny_lesion_is_taken_back_before_it_is_scored(validation):
-    probabilities = torch.zeros(2, 20, 12, 12)
-    probabilities[0, 2:18, 2:10, 2:10] = 0.99
-    probabilities[1, 3:6, 3:6, 3:6] = 0.9  # likely, but not as likely as inference asks
-    probabilities[1, 8:11, 3:6, 3:6] = 0.97
-    probabilities[1, 14, 3, 3] = 0.99  # one voxel
-    probabilities[0, 19, 11, 11] = 0.99  # a second organ
-    pancreas, lesion = probabilities
-    memberships = torch.stack([1 - pancreas, torch.minimum(pancreas, 1 - lesion), lesion])
+    maps = torch.zeros(6, 20, 12, 12)
+    maps[2:4] = 5.0
+    maps[0, 2:18, 2:10, 2:10] = 0.99
+    maps[0, 19, 11, 11] = 0.99  # a second organ
+    for part, probability in (
+        (np.s_[3:6, 3:6, 3:6], 0.9),  # likely, but not as likely as inference asks
+        (np.s_[8:11, 3:6, 3:6], 0.97),
+        (np.s_[14:15, 3:4, 3:4], 0.99),  # one voxel
+    ):
+        maps[(1, *part)], maps[(3, *part)] = probability, -2.0
     label = torch.zeros(1, 20, 12, 12)
     label[:, 2:18, 2:10, 2:10] = 1
-    found, reference = validation(memberships, label)
+    found, reference = validation(maps, label)
     assert torch.equal(found[0].bool(), reference[0].bool())
     expected = torch.zeros(20, 12, 12, dtype=torch.bool)
     expected[8:11, 3:6, 3:6] = True

@@ -72,7 +72,9 @@ def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(w
 def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path):
     (epoch,) = train(workflow, small_dataset, tmp_path / "models", "localiser.json", epochs=1)
     assert (tmp_path / "models" / "localiser.pt").is_file()
-    assert set(epoch["validation"]) == {"val_pancreas_dice", "val_lesion_dice"}
+    # Of lesions it says what the few scans have: some with one, or some without.
+    assert "val_pancreas_dice" in epoch["validation"]
+    assert set(epoch["validation"]) - {"val_pancreas_dice"} <= {"val_lesion_dice", "val_lesion_specificity"}
 
 
 def test_the_localiser_is_chosen_by_the_pancreas_alone(workflow, small_dataset):

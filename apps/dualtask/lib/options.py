@@ -11,7 +11,7 @@ from monailabel.utils.others.generic import strtobool
 
 from dualtask.errors import InputError
 from dualtask.inferers import CascadeInferer
-from dualtask.transforms import LabelMapd
+from dualtask.transforms import ConfirmedLesion, LabelMapd, SplitMapsd
 
 _FUSION = {"default": None, "both": "mean", "classification": "classification", "regression": "regression"}
 """Head in the panel -> fusion of the cascade, where None is what the bundle chose for its network."""
@@ -79,17 +79,21 @@ class SegmentationOptions:
         return chosen
 
     def of_transforms(self, transforms: Sequence[Any]) -> list[Any]:
-        """The postprocessing with this threshold.
+        """The postprocessing with this threshold; a head that was chosen makes the lesions by itself."""
+        rule = next((transform.lesion for transform in transforms if isinstance(transform, SplitMapsd)), None)
+        return [self._of_transform(transform, rule) for transform in transforms]
 
-        A probability that is made of a distance says how deep a voxel lies and not how sure the network is: a lesion
-        thinner than 9 mm would never reach the peak that is asked of the classification.
-        """
-        return [
-            LabelMapd(transform.keys, self.threshold, 0.0 if self.head == "regression" else transform.lesion_peak)
-            if isinstance(transform, LabelMapd)
-            else transform
-            for transform in transforms
-        ]
+    def _of_transform(self, transform: Any, rule: ConfirmedLesion | None) -> Any:
+        if isinstance(transform, SplitMapsd):
+            alone = rule is None or self.head != "default"
+            lesion = None if alone else ConfirmedLesion(rule.step_width, self.threshold, rule.peak)
+            return SplitMapsd(transform.keys, transform.maps, lesion)
+        if not isinstance(transform, LabelMapd):
+            return transform
+        peak = transform.lesion_peak if rule is None or self.head == "default" else rule.peak
+        # A probability that is made of a distance says how deep a voxel lies and not how sure the network is: a lesion
+        # thinner than 9 mm would not reach the peak that is asked of the classification.
+        return LabelMapd(transform.keys, self.threshold, 0.0 if self.head == "regression" else peak)
 
 
 def shows_final_label(request: Mapping[str, Any]) -> bool:

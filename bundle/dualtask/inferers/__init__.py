@@ -2,5 +2,6 @@
 
 from dualtask.inferers.cascade import CascadeInferer, Localised
 from dualtask.inferers.heads import HeadsInferer
+from dualtask.inferers.region_maps import RegionMapsInferer
 
-__all__ = ["CascadeInferer", "HeadsInferer", "Localised"]
+__all__ = ["CascadeInferer", "HeadsInferer", "Localised", "RegionMapsInferer"]

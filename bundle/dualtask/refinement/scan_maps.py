@@ -94,7 +94,7 @@ def keeping_maps(postprocessing: Sequence[Callable]) -> list[Callable]:
     kept: list[Callable] = []
     for transform in postprocessing:
         if isinstance(transform, SplitMapsd):
-            kept.append(SplitMapsd(transform.keys, _KEPT))
+            kept.append(SplitMapsd(transform.keys, _KEPT, transform.lesion))
         elif isinstance(transform, BoxToScanGridd):
             kept.append(BoxToScanGridd((*transform.keys, *_KEPT), transform.image_key))
         elif isinstance(transform, BoxIntoScand):

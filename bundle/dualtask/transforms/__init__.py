@@ -1,6 +1,7 @@
 """Transforms of the method itself; everything else comes from MONAI."""
 
 from dualtask.transforms.annotated import AnnotatedStructures
+from dualtask.transforms.confirmed_lesion import ConfirmedLesion
 from dualtask.transforms.contrast_sites import ContrastSitesd
 from dualtask.transforms.downsample import Downsampled
 from dualtask.transforms.free_form import RandFreeFormd
@@ -18,6 +19,7 @@ __all__ = [
     "AnnotatedStructures",
     "BoxIntoScand",
     "BoxToScanGridd",
+    "ConfirmedLesion",
     "ContrastSitesd",
     "Downsampled",
     "FillUnknown",

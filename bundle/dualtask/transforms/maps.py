@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,34 +17,43 @@ from dualtask.maps import MAPS, scan_uncertainty
 class SplitMapsd(MapTransform):
     """Splits the channels of :class:`dualtask.inferers.CascadeInferer`.
 
-    The key keeps the probabilities [2, X, Y, Z]; each of ``maps`` is added under its own name, and
+    The key keeps the soft masks [2, X, Y, Z] that become a label map; each of ``maps`` is added under its own name, and
     ``scan_uncertainty`` {structure: [0, 1]} with them.
 
     Args:
         keys: key of the tensor [6, X, Y, Z].
         maps: which to add: "probability", "distance" (mm), "uncertainty".
+        lesion: makes the lesion's soft mask [1, X, Y, Z] of that tensor, as
+            :class:`~dualtask.transforms.ConfirmedLesion` does; None takes its probability.
     """
 
-    def __init__(self, keys: KeysCollection, maps: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        maps: Sequence[str] = (),
+        lesion: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
         super().__init__(keys)
         self.maps = tuple(maps)
+        self.lesion = lesion
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         result = dict(data)
         for key in self.key_iterator(result):
             whole = result[key]
             result["scan_uncertainty"] = scan_uncertainty(torch.as_tensor(whole))
-            result[key] = whole[MAPS["probability"]]
+            masks = whole[MAPS["probability"]]
+            result[key] = masks if self.lesion is None else torch.cat([masks[:1], self.lesion(whole)])
             result.update({name: whole[MAPS[name]] for name in self.maps})
         return result
 
 
 class LabelMapd(MapTransform):
-    """Label map uint8 [1, X, Y, Z] of the probabilities [2, X, Y, Z] of the nested structures.
+    """Label map uint8 [1, X, Y, Z] of the soft masks [2, X, Y, Z] of the nested structures.
 
-    A voxel is pancreas where the probability of the organ exceeds the threshold, and lesion where in addition that of
-    the lesion does: lesions lie inside the organ. A lesion must be likely somewhere to be believed at all (hysteresis
-    thresholding): what a network takes for one in a healthy organ is seldom more than halfway certain.
+    A voxel is pancreas where the organ's mask exceeds the threshold, and lesion where in addition the lesion's does:
+    lesions lie inside the organ. Where the masks are probabilities, a lesion must be likely somewhere to be believed at
+    all (hysteresis thresholding): what a network takes for one in a healthy organ is seldom more than halfway certain.
 
     Args:
         keys: keys of the probabilities.
