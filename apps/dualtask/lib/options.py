@@ -80,13 +80,15 @@ class SegmentationOptions:
 
     def of_transforms(self, transforms: Sequence[Any]) -> list[Any]:
         """The postprocessing with this threshold; a head that was chosen makes the lesions by itself."""
-        rule = next((transform.lesion for transform in transforms if isinstance(transform, SplitMapsd)), None)
+        rules = [transform.lesion for transform in transforms if isinstance(transform, SplitMapsd)]
+        rule = rules[0] if rules and isinstance(rules[0], ConfirmedLesion) else None
         return [self._of_transform(transform, rule) for transform in transforms]
 
     def _of_transform(self, transform: Any, rule: ConfirmedLesion | None) -> Any:
         if isinstance(transform, SplitMapsd):
-            alone = rule is None or self.head != "default"
-            lesion = None if alone else ConfirmedLesion(rule.step_width, self.threshold, rule.peak)
+            lesion = None
+            if rule is not None and self.head == "default":
+                lesion = ConfirmedLesion(rule.step_width, self.threshold, rule.peak)
             return SplitMapsd(transform.keys, transform.maps, lesion)
         if not isinstance(transform, LabelMapd):
             return transform
