@@ -142,7 +142,8 @@ zoo: $(VENV)/installed ## the folder to submit to MONAI's Model Zoo in demo/mode
 
 figures: $(VENV)/installed ## table of docs/reference/figures.md, picture of the README: held-out synthetic scans of every site
 	PYTHONPATH=bundle python -m dualtask.phantom --output $(DEMO)/held_out --cases-per-site 6 --seed 5000
-	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks
+	$(RUN) evaluating $(EVALUATE) --dataset_dir $(DEMO)/held_out --output_dir $(DEMO)/held_out_masks \
+		--maps "['probability','distance']"
 	PYTHONPATH=bundle python benchmarks/held_out_sites.py --dataset $(DEMO)/held_out \
 		--predictions $(DEMO)/held_out_masks --picture docs/images/result.png
 

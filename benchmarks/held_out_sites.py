@@ -50,6 +50,13 @@ def lesions(rows: list[Row]) -> str:
     )
 
 
+def distances(rows: list[Row]) -> str:
+    """How far the distances are from the true ones where these are not cut, in the cases whose maps were kept."""
+    errors = {name: structure.get("band_error_mm", {}) for name, structure in summarise(rows)["overall"].items()}
+    means = [f"{name} {number(error['mean'], 2)} mm ({error['n']} cases)" for name, error in errors.items() if error]
+    return f"Error of the distance in the band: {', '.join(means)}."
+
+
 def picture(dataset: Path, predictions: Path, rows: list[Row]) -> Image.Image:
     """One column a site: axial and coronal slice of the case with the median Dice of the lesion."""
     cases = {case_name(case["image"]): case for case in decathlon_datalist(dataset)}
@@ -81,7 +88,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="of synthetic scans; those of patients are not for publication")
     arguments = parser.parse_args()
     rows = read_scores(arguments.predictions / "metrics.csv")
-    print(table(rows), lesions(rows), sep="\n\n")
+    print(table(rows), lesions(rows), distances(rows), sep="\n\n")
     if arguments.picture:
         picture(arguments.dataset, arguments.predictions, rows).save(arguments.picture, optimize=True)
 

@@ -13,14 +13,15 @@ from nibabel.affines import voxel_sizes
 
 from dualtask.errors import InputError
 from dualtask.evaluation.components import Component, lesion_components, write_components
+from dualtask.evaluation.distance_error import band_error_mm
 from dualtask.evaluation.froc import confidence_name, write_froc
 from dualtask.evaluation.known import cut, read_known
 from dualtask.evaluation.label_maps import read_label_maps
 from dualtask.evaluation.metrics import TOLERANCES_MM, score_label_maps
-from dualtask.evaluation.probability_maps import read_probabilities, read_scan_uncertainties
+from dualtask.evaluation.result_maps import read_distances, read_probabilities, read_scan_uncertainties
 from dualtask.evaluation.tables import Row, froc_of_cases, write_scores, write_summary
 from dualtask.scans.writing import case_name
-from dualtask.structures import STRUCTURES
+from dualtask.structures import STRUCTURES, structure_masks
 from dualtask.units import MM3_PER_ML
 
 
@@ -30,6 +31,7 @@ def score_cases(
     output_dir: str | os.PathLike[str],
     postfix: str = "seg",
     tolerances_mm: Sequence[float] = TOLERANCES_MM,
+    truncation: Sequence[float] | None = None,
 ) -> list[Row]:
     """Score the predictions of cases and write ``metrics.csv``, ``lesions.csv``, ``froc.csv`` and ``summary.json``.
 
@@ -38,17 +40,18 @@ def score_cases(
             ``unknown``; a structure that a case does not annotate is not scored, and voxels of the scan with the value
             ``unknown`` are left out of all scores.
         predictions_dir: folder of the predicted label maps, named as ``prediction_path`` says. Where inference left
-            them there, ``<case>_probability.nii.gz`` gives ``calibration_error`` and ``lesion_auc``, and ``scans.csv``
-            gives ``uncertainty``.
+            them there, ``<case>_probability.nii.gz`` gives ``calibration_error`` and ``lesion_auc``,
+            ``<case>_distance.nii.gz`` gives ``band_error_mm``, and ``scans.csv`` gives ``uncertainty``.
         output_dir: folder for the files; ``metrics.csv`` has one row for each case and structure, ``lesions.csv`` one
             for each predicted lesion (see ``Component``), ``froc.csv`` one for each point of their curve (see
             ``Froc``), ``summary.json`` is what ``summarise`` returns.
         postfix: end of the predictions' names.
         tolerances_mm: of the further surface Dice, see ``score_label_maps``.
+        truncation: truncation distance of each structure in mm; without them ``band_error_mm`` is NaN.
 
     Returns:
-        the rows: ``case``, ``site``, ``structure`` and a float for each score of ``score_label_maps`` and for
-        ``uncertainty``.
+        the rows: ``case``, ``site``, ``structure`` and a float for each score of ``score_label_maps``, for
+        ``band_error_mm`` and for ``uncertainty``.
 
     Raises:
         InputError: a file is refused (see ``read_label_maps``), or two scans share a name and so a prediction.
@@ -62,6 +65,7 @@ def score_cases(
     for number, (case, name) in enumerate(zip(cases, names, strict=True), start=1):
         reference, prediction = read_label_maps(case, predictions_dir, postfix)
         probabilities = read_probabilities(case, predictions_dir, reference)
+        distances = read_distances(case, predictions_dir, reference) if truncation else None
         spacing = voxel_sizes(reference.affine.numpy()).tolist()
         known = read_known(case, reference)
         maps = reference.as_tensor(), prediction.as_tensor()
@@ -71,7 +75,13 @@ def score_cases(
         for structure in annotated:
             uncertainty = uncertainties.get(name, {}).get(structure, math.nan)
             identity = {"case": name, "site": site, "structure": structure}
-            rows.append({**identity, **scores[structure], "uncertainty": uncertainty})
+            band = math.nan
+            if truncation and distances is not None:
+                channel = STRUCTURES.index(structure)
+                mask = structure_masks(cut(maps[0], known))[channel].bool()
+                counted = None if known is None else known[0]
+                band = band_error_mm(distances[channel], mask, spacing, truncation[channel], counted)
+            rows.append({**identity, **scores[structure], "band_error_mm": band, "uncertainty": uncertainty})
         if "lesion" in annotated:
             true, found = (cut(label_map, known)[0] == 2 for label_map in maps)
             probability = None if probabilities is None else probabilities[STRUCTURES.index("lesion")]

@@ -1,9 +1,9 @@
-"""Reads what inference leaves beside the label maps: probabilities, and one uncertainty for each scan."""
+"""Reads what inference leaves beside the label maps: probabilities, distances, and one uncertainty for each scan."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,30 @@ def read_probabilities(
     Raises:
         InputError: the file is damaged, has other channels, other values than [0, 1] or lies on another grid.
     """
-    path = prediction_path(case["image"], predictions_dir, "probability")
+    return _read_maps("probability", case, predictions_dir, reference, lambda maps: abs(maps - 0.5) <= 0.5 + _ROUNDING)
+
+
+def read_distances(
+    case: Mapping[str, Any], predictions_dir: str | os.PathLike[str], reference: MetaTensor
+) -> torch.Tensor | None:
+    """Maps ``<case>_distance.nii.gz`` of signed distances of a case, in mm; otherwise as :func:`read_probabilities`."""
+    return _read_maps("distance", case, predictions_dir, reference, torch.isfinite)
+
+
+def _read_maps(
+    name: str,
+    case: Mapping[str, Any],
+    predictions_dir: str | os.PathLike[str],
+    reference: MetaTensor,
+    possible: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor | None:
+    path = prediction_path(case["image"], predictions_dir, name)
     if not path.exists():
         return None
     with refusing_damage(path, "cannot be read to its end, it is damaged", "run the inference again"):
         maps = LoadImage(ensure_channel_first=True, dtype=torch.float32)(str(path), reader=NibabelReader())
-    if len(maps) != len(STRUCTURES) or not bool((torch.abs(maps - 0.5) <= 0.5 + _ROUNDING).all()):
-        raise InputError(f"{path} is no probability of {' and '.join(STRUCTURES)}: run the inference again.")
+    if len(maps) != len(STRUCTURES) or not bool(possible(maps).all()):
+        raise InputError(f"{path} is no {name} of {' and '.join(STRUCTURES)}: run the inference again.")
     check_grid(maps[:1], reference, str(path), f"the label {case['label']}")
     return maps.as_tensor()
 
