@@ -54,7 +54,7 @@ def lesion_of() -> Callable[..., int]:
     """Voxels of lesion in the answer of a postprocessing like the bundle's to maps of both tasks."""
     postprocessing = [SplitMapsd("pred", lesion=ConfirmedLesion(1.5, 0.5, peak=0.9)), LabelMapd("pred")]
     maps = torch.zeros(6, 12, 4, 4)
-    maps[0], maps[2:4] = 0.99, 3.0
+    maps[0], maps[1], maps[2:4] = 0.99, 0.01, 3.0
     maps[1, 1, 1, 1], maps[3, 1:4, 1:3, 1:3] = 0.95, -1.0  # the classification sees a core of twelve voxels
     maps[1, 7:9, 1, 1], maps[3, 7:10, 1:3, 1:3] = 0.7, -1.0  # here it is not sure
 

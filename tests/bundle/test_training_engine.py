@@ -281,9 +281,13 @@ def metric(folder: Path, run: mlflow.entities.Run, name: str) -> list[mlflow.ent
 
 
 def curves(folder: Path) -> dict[str, list[float]]:
-    """Name -> mean per epoch of the total, of every term, and of every validation metric, as in the history."""
-    epochs = [{"loss": epoch["loss"], **epoch["terms"], **epoch["validation"]} for epoch in history(folder)]
-    return {name: [epoch[name] for epoch in epochs] for name in epochs[0]}
+    """Name -> mean per epoch of the total, of every term, diagnostic and validation metric that every epoch has."""
+    groups = ("terms", "diagnostics", "validation")
+    epochs = [
+        {"loss": epoch["loss"], **{k: v for group in groups for k, v in epoch[group].items()}}
+        for epoch in history(folder)
+    ]
+    return {name: [epoch[name] for epoch in epochs] for name in epochs[0] if all(name in epoch for epoch in epochs)}
 
 
 def test_tensorboard_shows_each_term_per_epoch_and_per_iteration(uninterrupted):
@@ -291,6 +295,7 @@ def test_tensorboard_shows_each_term_per_epoch_and_per_iteration(uninterrupted):
     for file in (uninterrupted / "tensorboard").iterdir():
         events = EventAccumulator(str(file)).Reload()
         scalars |= {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    assert "dice_regression_pancreas" in curves(uninterrupted)
     for name, values in curves(uninterrupted).items():
         assert [event.step for event in scalars[name]] == [1, 2, 3]
         assert [event.value for event in scalars[name]] == pytest.approx(values, rel=1e-6)

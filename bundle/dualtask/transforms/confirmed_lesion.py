@@ -31,7 +31,7 @@ class ConfirmedLesion:
         self.peak = float(peak)
 
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
-        """Float [1, X, Y, Z], 0 in what is not confirmed.
+        """Float [1, X, Y, Z], 0 in what is not confirmed and where no lesion is heard of, outside the region above all.
 
         Args:
             maps: [6, X, Y, Z] with the channels ``dualtask.maps.MAPS``, on the network's own grid.
@@ -43,4 +43,5 @@ class ConfirmedLesion:
         peaks = ndimage.maximum(probability.float().cpu().numpy(), components, np.arange(count + 1))
         refused = np.asarray(peaks) <= self.peak
         refused[0] = False  # around all of them: interpolation needs how the mask falls off
-        return torch.where(torch.as_tensor(refused[components], device=mask.device), 0, mask)
+        counts = (probability > 0) & ~torch.as_tensor(refused[components], device=mask.device)
+        return torch.where(counts, mask, 0)
