@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from dualtask import bundle_root
 from dualtask.distances import signed_distance
 from dualtask.evaluation import case_name, read_scores, summarise
+from dualtask.evaluation.known import read_known
 from dualtask.evaluation.label_maps import read_label_maps
 from dualtask.evaluation.tables import Row
 from dualtask.report.overlays import draw_overlays
@@ -76,7 +77,8 @@ def best_constants(dataset: Path, rows: list[Row]) -> str:
             label = read_case_label(case, read_volume(case["image"]))
             spacing = voxel_sizes(label.affine.numpy()).tolist()
             true = signed_distance(label[0].numpy() == 2, spacing, limit)
-            band = true[np.abs(true) < limit]
+            counted, known = np.abs(true) < limit, read_known(case, label)
+            band = true[counted if known is None else counted & known[0].numpy()]
             errors.append(float(np.abs(band - np.median(band)).mean()))
     return f"The best constant of each lesion: {fmean(errors):.2f} mm." if errors else ""
 

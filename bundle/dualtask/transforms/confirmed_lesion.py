@@ -38,10 +38,12 @@ class ConfirmedLesion:
         """
         organ, probability = maps[MAPS["probability"]]
         mask = torch.sigmoid(-maps[MAPS["distance"]][1:] / self.step_width)
+        # Around the components it stays: interpolation needs how it falls off.
+        result = torch.where(probability > 0, mask, 0)
         inside = ((mask[0] > self.threshold) & (organ > self.threshold)).cpu().numpy()
-        components, count = ndimage.label(inside, _CONNECTIVITY)
-        peaks = ndimage.maximum(probability.float().cpu().numpy(), components, np.arange(count + 1))
-        refused = np.asarray(peaks) <= self.peak
-        refused[0] = False  # around all of them: interpolation needs how the mask falls off
-        counts = (probability > 0) & ~torch.as_tensor(refused[components], device=mask.device)
-        return torch.where(counts, mask, 0)
+        for box in ndimage.find_objects(inside.astype(np.uint8)):
+            components, count = ndimage.label(inside[box], _CONNECTIVITY)
+            peaks = ndimage.maximum(probability[box].float().cpu().numpy(), components, np.arange(1, count + 1))
+            refused = np.isin(components, 1 + np.flatnonzero(peaks <= self.peak))
+            result[(0, *box)][torch.as_tensor(refused, device=result.device)] = 0
+        return result

@@ -56,7 +56,7 @@ class LabelMapd(MapTransform):
     all (hysteresis thresholding): what a network takes for one in a healthy organ is seldom more than halfway certain.
 
     Args:
-        keys: keys of the probabilities.
+        keys: keys of the soft masks.
         threshold: in (0, 1), one for all scans and structures.
         lesion_peak: probability that a connected lesion exceeds in one of its voxels; up to ``threshold`` all do.
     """

@@ -35,8 +35,8 @@ _MOST_FILES = 4096
 """Slices of one series."""
 
 
-def check_uploaded_scan(upload: UploadFile) -> None:
-    """Check that an upload is one scan or label, readable to its end.
+def check_uploaded_scan(upload: UploadFile) -> torch.Tensor:
+    """Voxels [1, X, Y, Z] of an upload that is one scan or label, readable to its end.
 
     Raises:
         InputError: says what is wrong with the file and what to do.
@@ -44,7 +44,7 @@ def check_uploaded_scan(upload: UploadFile) -> None:
     name = _base_name(upload)
     scan_suffix(name)
     with tempfile.TemporaryDirectory() as folder:
-        _check_readable(_save(upload, Path(folder) / name))
+        return _check_readable(_save(upload, Path(folder) / name))
 
 
 def check_uploaded_label(upload: UploadFile, segments: Any) -> None:
@@ -57,10 +57,7 @@ def check_uploaded_label(upload: UploadFile, segments: Any) -> None:
     Raises:
         InputError: says what is wrong with the file and what to do.
     """
-    name = _base_name(upload)
-    scan_suffix(name)
-    with tempfile.TemporaryDirectory() as folder:
-        check_values(_check_readable(_save(upload, Path(folder) / name)), segments)
+    check_values(check_uploaded_scan(upload), segments)
 
 
 def check_uploaded_files(uploads: Sequence[UploadFile]) -> None:
@@ -70,7 +67,8 @@ def check_uploaded_files(uploads: Sequence[UploadFile]) -> None:
         InputError: says what is wrong with the files and what to do.
     """
     if len(uploads) == 1:
-        return check_uploaded_scan(uploads[0])
+        check_uploaded_scan(uploads[0])
+        return
     if len(uploads) > _MOST_FILES:
         raise InputError(f"There are {len(uploads)} files: upload one scan, or the slices of one series.")
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +80,6 @@ def check_uploaded_files(uploads: Sequence[UploadFile]) -> None:
             _check_readable(series)
         finally:
             series.rename(folder)
-    return None
 
 
 def check_uploaded_weights(upload: UploadFile, network: nn.Module) -> None:
@@ -99,7 +96,7 @@ def check_uploaded_weights(upload: UploadFile, network: nn.Module) -> None:
 
 
 def _check_readable(path: Path) -> torch.Tensor:
-    """Read a file, or the folder of a series, to its end."""
+    """Voxels of a file, or of the folder of a series, read to its end."""
     try:
         check_scan(path)
         _check_size(path)
