@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from dualtask.maps import MAPS
@@ -39,10 +40,29 @@ def test_a_lesion_of_which_the_classification_is_not_sure_is_none():
     assert voxels(lesion(lesion(scan(), 2, 0.95), 10, 0.85)) == 27
 
 
-def test_a_lesion_that_the_classification_alone_sees_is_none():
+@pytest.mark.parametrize(("probability", "expected"), [(0.95, 27), (0.85, 0)])
+def test_a_lesion_that_no_distance_sees_has_the_extent_of_the_classification_where_that_is_sure(probability, expected):
     maps = scan()
-    maps[MAPS["probability"]][1, 2:5, 1:4, 1:4] = 0.99
-    assert voxels(maps) == 0
+    maps[MAPS["probability"]][1, 2:5, 1:4, 1:4] = 0.8
+    maps[MAPS["probability"]][1, 3, 2, 2] = probability
+    assert voxels(maps) == expected
+    assert voxels(lesion(maps, 10, 0.95)) == expected + 27
+
+
+def test_where_a_distance_sees_part_of_it_the_extent_is_the_distances():
+    maps = lesion(scan(), 2, 0.95)
+    maps[MAPS["probability"]][1, 2:8, 1:4, 1:4] = 0.95
+    assert voxels(maps) == 27
+
+
+def test_a_lesion_of_the_classification_reaches_as_far_on_a_finer_grid_as_with_its_own_extent():
+    maps = scan()
+    maps[MAPS["probability"]][1, 2:5, 1:4, 1:4] = 0.95
+    finer = [
+        torch.nn.functional.interpolate(mask[None], scale_factor=2, mode="trilinear") > 0.5
+        for mask in (RULE(maps), maps[MAPS["probability"]][1:])
+    ]
+    assert torch.equal(*finer)
 
 
 def test_a_lesion_lies_in_the_organ():

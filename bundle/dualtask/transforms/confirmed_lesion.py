@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -19,9 +21,12 @@ class ConfirmedLesion:
     fewer where there are none (``docs/reference/figures.md``, each head alone). So the mask is H(distance), and of its
     connected components (26 neighbours) in the organ those count in which the probability exceeds the peak.
 
+    The regression head is the later of the two to learn lesions. What the classification is sure of and no distance
+    sees keeps the classification's own extent: a head that does not yet know lesions must not take them away.
+
     Args:
         step_width: w of H(d) = sigmoid(-d / w) in mm.
-        threshold: of the organ's probability and of H.
+        threshold: of the probabilities and of H.
         peak: probability that a component exceeds in one of its voxels.
     """
 
@@ -37,13 +42,25 @@ class ConfirmedLesion:
             maps: [6, X, Y, Z] with the channels ``dualtask.maps.MAPS``, on the network's own grid.
         """
         organ, probability = maps[MAPS["probability"]]
-        mask = torch.sigmoid(-maps[MAPS["distance"]][1:] / self.step_width)
+        distance = torch.sigmoid(-maps[MAPS["distance"]][1] / self.step_width)
+        seen = (distance > self.threshold).cpu().numpy()
+        in_organ = (organ > self.threshold).cpu().numpy()
+        sure = (probability > self.threshold).cpu().numpy() & in_organ
         # Around the components it stays: interpolation needs how it falls off.
-        result = torch.where(probability > 0, mask, 0)
-        inside = ((mask[0] > self.threshold) & (organ > self.threshold)).cpu().numpy()
-        for box in ndimage.find_objects(inside.astype(np.uint8)):
-            components, count = ndimage.label(inside[box], _CONNECTIVITY)
-            peaks = ndimage.maximum(probability[box].float().cpu().numpy(), components, np.arange(1, count + 1))
-            refused = np.isin(components, 1 + np.flatnonzero(peaks <= self.peak))
-            result[(0, *box)][torch.as_tensor(refused, device=result.device)] = 0
-        return result
+        result = torch.where(probability > 0, distance, 0)
+        for box, component in _components(seen & in_organ):
+            if probability[box].cpu().numpy()[component].max() <= self.peak:
+                result[box][torch.as_tensor(component, device=result.device)] = 0
+        for box, component in _components(sure):
+            if probability[box].cpu().numpy()[component].max() > self.peak and not seen[box][component].any():
+                falling_off = torch.as_tensor(ndimage.binary_dilation(component, _CONNECTIVITY), device=result.device)
+                result[box] = torch.where(falling_off, torch.maximum(result[box], probability[box]), result[box])
+        return result[None]
+
+
+def _components(mask: np.ndarray) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    """Each connected component (26 neighbours) of a mask: its box, a voxel larger, and itself in the box."""
+    components, _ = ndimage.label(mask, _CONNECTIVITY)
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
+        larger = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+        yield larger, components[larger] == number
