@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from dualtask.errors import print_input_errors_as_one_sentence
@@ -26,8 +28,8 @@ from dualtask_research.report.study_tables import (
     comparison_table,
     introduction,
     read_cases,
+    seed_means,
     seed_table,
-    seeds_ahead,
     write_interval,
 )
 from dualtask_research.statistics import Comparison, case_means, mean_interval
@@ -72,12 +74,16 @@ def write_learning_report(study: LearningStudy, cases: Path, output_dir: Path, s
 
 
 def same_in_every_seed(rows: Rows) -> set[str]:
-    """Strategies that are ahead of chance in every seed, or behind it in every seed.
+    """Strategies that are ahead of chance in every seed, or behind it in every seed; a tie is neither.
 
     Args:
         rows: of one structure, of the rounds that are compared.
     """
-    return {name for name, (ahead, seeds) in seeds_ahead(rows, _REFERENCE).items() if ahead in (0, seeds)}
+    signs: dict[str, set[float]] = defaultdict(set)
+    for means in seed_means(rows).values():
+        for name in means.keys() - {_REFERENCE} if _REFERENCE in means else ():
+            signs[name].add(float(np.sign(means[name] - means[_REFERENCE])))
+    return {name for name, of_seeds in signs.items() if of_seeds in ({1.0}, {-1.0})}
 
 
 def verdict(comparisons: Sequence[Comparison], same: Collection[str]) -> str:
