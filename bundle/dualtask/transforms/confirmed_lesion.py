@@ -43,16 +43,16 @@ class ConfirmedLesion:
         """
         organ, probability = maps[MAPS["probability"]]
         distance = torch.sigmoid(-maps[MAPS["distance"]][1] / self.step_width)
+        likely = probability.float().cpu().numpy()
         seen = (distance > self.threshold).cpu().numpy()
         in_organ = (organ > self.threshold).cpu().numpy()
-        sure = (probability > self.threshold).cpu().numpy() & in_organ
         # Around the components it stays: interpolation needs how it falls off.
         result = torch.where(probability > 0, distance, 0)
         for box, component in _components(seen & in_organ):
-            if probability[box].cpu().numpy()[component].max() <= self.peak:
+            if likely[box][component].max() <= self.peak:
                 result[box][torch.as_tensor(component, device=result.device)] = 0
-        for box, component in _components(sure):
-            if probability[box].cpu().numpy()[component].max() > self.peak and not seen[box][component].any():
+        for box, component in _components((likely > self.threshold) & in_organ):
+            if likely[box][component].max() > self.peak and not seen[box][component].any():
                 falling_off = torch.as_tensor(ndimage.binary_dilation(component, _CONNECTIVITY), device=result.device)
                 result[box] = torch.where(falling_off, torch.maximum(result[box], probability[box]), result[box])
         return result[None]

@@ -8,18 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from dualtask.errors import InputError, print_input_errors_as_one_sentence
-from dualtask.files import read_table
+from dualtask.evaluation.tables import Row, read_scores
 from dualtask.structures import STRUCTURES
 from dualtask_research.report.study_tables import (
-    Rows,
     compare_dice,
     comparison_table,
     introduction,
     patients,
     score_table,
 )
-
-_COLUMNS = ("case", "site", "structure", "dice", "surface_dice", "hausdorff95_mm", "reference_ml")
 
 
 def compare_evaluations(scores: Mapping[str, Path], synthetic: bool) -> str:
@@ -47,9 +44,9 @@ def compare_evaluations(scores: Mapping[str, Path], synthetic: bool) -> str:
     return "\n".join(lines)
 
 
-def _read(name: str, path: Path) -> Rows:
+def _read(name: str, path: Path) -> list[Row]:
     names = {"variant": name, "seed": ""}
-    return read_table(path, _COLUMNS, lambda row: {**names, "test_site": row["site"], **row}, "a table of scores")
+    return [{**names, "test_site": row["site"], **row} for row in read_scores(path)]
 
 
 def _named(argument: str) -> tuple[str, Path]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from dualtask.errors import print_input_errors_as_one_sentence
@@ -28,7 +26,7 @@ from dualtask_research.report.study_tables import (
     comparison_table,
     introduction,
     read_cases,
-    seed_means,
+    seed_differences,
     seed_table,
     write_interval,
 )
@@ -79,11 +77,8 @@ def same_in_every_seed(rows: Rows) -> set[str]:
     Args:
         rows: of one structure, of the rounds that are compared.
     """
-    signs: dict[str, set[float]] = defaultdict(set)
-    for means in seed_means(rows).values():
-        for name in means.keys() - {_REFERENCE} if _REFERENCE in means else ():
-            signs[name].add(float(np.sign(means[name] - means[_REFERENCE])))
-    return {name for name, of_seeds in signs.items() if of_seeds in ({1.0}, {-1.0})}
+    differences = seed_differences(rows, _REFERENCE)
+    return {name for name, each in differences.items() if min(each) > 0 or max(each) < 0}
 
 
 def verdict(comparisons: Sequence[Comparison], same: Collection[str]) -> str:

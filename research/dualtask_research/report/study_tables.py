@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,8 +238,8 @@ def uncertainty_and_risk(rows: Rows, variant: str) -> tuple[list[float], list[fl
     return [uncertainty[case] for case in cases], [1 - dice[case] for case in cases]
 
 
-def seeds_ahead(rows: Rows, reference: str) -> dict[str, tuple[int, int]]:
-    """Variant -> seeds in which the mean Dice of the reference variant is above its own, and seeds that both have.
+def seed_differences(rows: Rows, reference: str) -> dict[str, list[float]]:
+    """Variant -> its mean Dice minus that of the reference variant, in each seed that both have.
 
     Cases of one training share its luck: an interval over cases does not see that another training would differ.
 
@@ -246,12 +247,22 @@ def seeds_ahead(rows: Rows, reference: str) -> dict[str, tuple[int, int]]:
         rows: of one structure.
         reference: variant that the others are compared with.
     """
-    counts: dict[str, tuple[int, int]] = {}
+    differences: defaultdict[str, list[float]] = defaultdict(list)
     for means in seed_means(rows).values():
         for name in means.keys() - {reference} if reference in means else ():
-            ahead, seeds = counts.get(name, (0, 0))
-            counts[name] = (ahead + (means[reference] > means[name]), seeds + 1)
-    return counts
+            differences[name].append(means[name] - means[reference])
+    return dict(differences)
+
+
+def seeds_ahead(rows: Rows, reference: str) -> dict[str, tuple[int, int]]:
+    """Variant -> seeds in which the mean Dice of the reference variant is above its own, and seeds that both have.
+
+    Args:
+        rows: of one structure.
+        reference: variant that the others are compared with.
+    """
+    differences = seed_differences(rows, reference)
+    return {name: (sum(each < 0 for each in of_seeds), len(of_seeds)) for name, of_seeds in differences.items()}
 
 
 def verdicts(comparisons: Sequence[Comparison], reference: str, ahead: Mapping[str, tuple[int, int]]) -> list[str]:
