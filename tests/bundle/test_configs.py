@@ -10,7 +10,9 @@ import torch
 
 from dualtask.inferers.region import enlarged
 from dualtask.phantom.sites import SITES
+from dualtask.scans import decathlon_datalist
 from dualtask.transforms.downsample import downsample_image
+from dualtask.views import AcquisitionView
 
 
 def read(bundle_root, name: str) -> dict:
@@ -23,6 +25,7 @@ def read(bundle_root, name: str) -> dict:
         (["train.json"], "train"),
         (["train.json", "localiser.json"], "train"),
         (["train.json", "finetune.json"], "train"),
+        (["train.json", "localised_validation.json"], "train"),
         (["inference.json"], "infer"),
         (["inference.json", "evaluate.json"], "infer"),
         (["inference.json", "archive.json"], "infer"),
@@ -39,6 +42,7 @@ def test_training_and_inference_declare_the_same_network_and_preprocessing(bundl
     assert inference["network_def"]["backbone"] == train["network_def"]["backbone"]
     localiser_width = read(bundle_root, "localiser.json")["network_def#backbone#width"]
     assert inference["localiser_def"]["backbone"] == {**train["network_def"]["backbone"], "width": localiser_width}
+    assert read(bundle_root, "localised_validation.json")["localiser_def"] == inference["localiser_def"]
 
     training = workflow("train.json", dataset_dir=str(small_dataset)).parser
     named = {f"@{id_}": training.get_parsed_content(id_) for id_ in ("volumes", "interpolation")}
@@ -80,6 +84,19 @@ def test_training_teaches_the_air_of_a_scan_as_inference_shows_it(workflow, smal
     torch.manual_seed(0)
     as_it_is = (view(air) == 0).all(dim=(1, 2, 3, 4)).sum()
     assert 25 <= as_it_is <= 75
+
+
+def test_views_change_crops_where_scans_without_a_label_or_the_localiser_are_taught_alone(workflow, small_dataset):
+    """With labels they cost the segmentation of unseen sites (docs/explanation/generalisation.md)."""
+
+    def views(*configs: str, **settings) -> list[torch.nn.Module]:
+        return workflow(*configs, dataset_dir=str(small_dataset), **settings).parser.get_parsed_content("views")
+
+    (labelled,) = views("train.json")
+    assert isinstance(labelled, torch.nn.Identity)
+    unlabelled = [{"image": decathlon_datalist(small_dataset)[0]["image"]}]
+    for changed in (views("train.json", training_cases=unlabelled), views("train.json", "localiser.json")):
+        assert [type(view) for view in changed] == [AcquisitionView]
 
 
 def test_the_localiser_is_validated_on_scans_completed_as_inference_completes_them(workflow, small_dataset):

@@ -69,6 +69,43 @@ def test_fine_tuning_starts_from_the_given_weights_and_keeps_the_previous_file(w
     assert (folder / "model_previous.pt").read_bytes() == trained.read_bytes()
 
 
+def test_validation_by_a_localiser_maps_whole_scans_as_inference_does(workflow, small_dataset, tmp_path):
+    small = {"image_format": SMALL_GRID}
+    training = workflow("train.json", dataset_dir=str(small_dataset), **small).parser
+    localising = workflow("train.json", "localiser.json", dataset_dir=str(small_dataset), **small).parser
+    weights = {"weights": str(tmp_path / "model.pt"), "localiser_weights": str(tmp_path / "localiser.pt")}
+    for path, parser in zip(weights.values(), (training, localising), strict=True):
+        torch.save(parser.get_parsed_content("network").state_dict(), path)
+
+    overlays = ["finetune.json", "localised_validation.json"]
+    validating = workflow("train.json", *overlays, dataset_dir=str(small_dataset), **small, **weights).parser
+    inference = workflow(
+        "inference.json", workflow_type="infer", datalist=[], **{"inferer#flips": []}, **small, **weights
+    )
+    case = validating.get_parsed_content("cases")[1][0]
+    scan = inference.parser.get_parsed_content("preprocessing")({"image": case["image"], "unknown": None})["image"]
+    validated = validating.get_parsed_content("validate#dataset")[0]["image"]
+    torch.testing.assert_close(validated.as_tensor(), scan.as_tensor(), atol=1e-5, rtol=0)
+
+    maps, expected = (
+        parser.get_parsed_content(inferer)(scan[None], parser.get_parsed_content(network))
+        for parser, inferer, network in (
+            (validating, "validate#inferer", "averaged"),
+            (inference.parser, "inferer", "network"),
+        )
+    )
+    assert expected[0, 0].std() > 0
+    torch.testing.assert_close(torch.as_tensor(maps), torch.as_tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_a_training_is_validated_by_a_localiser(workflow, small_dataset, tmp_path):
+    folder = tmp_path / "models"
+    train(workflow, small_dataset, folder, "localiser.json", epochs=1)
+    found = {"localiser_weights": str(folder / "localiser.pt")}
+    (epoch,) = train(workflow, small_dataset, folder, "localised_validation.json", epochs=1, **found)
+    assert 0 <= epoch["validation"]["val_mean_dice"] <= 1
+
+
 def test_the_localiser_trains_with_its_overlay(workflow, small_dataset, tmp_path):
     (epoch,) = train(workflow, small_dataset, tmp_path / "models", "localiser.json", epochs=1)
     assert (tmp_path / "models" / "localiser.pt").is_file()
