@@ -30,7 +30,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against the reference variant, on the cases and seeds that both have.
+    """A variant against the reference variant, on the cases, folds and seeds that both have.
 
     Attributes:
         difference: variant minus reference, mean over cases with its interval.
@@ -88,22 +88,18 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def compare(rows: Sequence[Mapping[str, Any]], metric: str, reference: str) -> list[Comparison]:
-    """Compare every variant with the reference, case by case, on the seeds that both have.
+    """Compare every variant with the reference, case by case, on the trainings that both have.
 
     Args:
         rows: with ``variant``, ``test_site``, ``seed``, ``case`` and the metric.
         metric: column to compare.
         reference: a variant in the rows.
     """
-    seeds: dict[str, set[Any]] = defaultdict(set)
-    for row in rows:
-        seeds[row["variant"]].add(row["seed"])
     compared = []
-    for variant in seeds:
+    for variant in dict.fromkeys(row["variant"] for row in rows):
         if variant == reference:
             continue
-        shared_seeds = seeds[variant] & seeds[reference]
-        means = case_means([row for row in rows if row["seed"] in shared_seeds], metric)
+        means = case_means(on_shared_runs(rows, variant, reference), metric)
         cases, others = means.get(variant, {}), means.get(reference, {})
         differences = np.array([cases[case] - others[case] for case in sorted(cases.keys() & others.keys())])
         compared.append((variant, differences))
@@ -112,6 +108,21 @@ def compare(rows: Sequence[Mapping[str, Any]], metric: str, reference: str) -> l
         Comparison(variant, mean_interval(differences.tolist()), p, corrected, rank_biserial(differences))
         for (variant, differences), p, corrected in zip(compared, p_values, holm(p_values), strict=True)
     ]
+
+
+def on_shared_runs(rows: Sequence[Mapping[str, Any]], *variants: str) -> list[Mapping[str, Any]]:
+    """Rows of the variants from the folds and seeds that all of them were trained for.
+
+    Args:
+        rows: with ``variant``, ``test_site`` and ``seed``.
+        variants: names.
+    """
+    runs: dict[str, set[tuple[Any, Any]]] = {variant: set() for variant in variants}
+    for row in rows:
+        if row["variant"] in runs:
+            runs[row["variant"]].add((row["test_site"], row["seed"]))
+    shared = set.intersection(*runs.values())
+    return [row for row in rows if row["variant"] in runs and (row["test_site"], row["seed"]) in shared]
 
 
 def rank_biserial(differences: np.ndarray) -> float:

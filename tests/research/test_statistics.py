@@ -87,3 +87,13 @@ def test_only_seeds_that_both_variants_have_are_compared():
     other = {case: [0.5] for case in reference}
     (comparison,) = compare(rows("full", reference) + rows("other", other), "dice", "full")
     assert comparison.difference.mean == 0
+
+
+def test_a_fold_that_one_variant_has_in_fewer_seeds_is_compared_in_these():
+    reference = rows("full", {str(case): [0.5, 0.9] for case in range(8)})
+    reference += rows("full", {str(case): [0.5, 0.7] for case in range(8)}, site="valley")
+    other = rows("other", {str(case): [0.5] for case in range(8)})
+    other += rows("other", {str(case): [0.5, 0.7] for case in range(8)}, site="valley")
+    (comparison,) = compare(reference + other, "dice", "full")
+    assert comparison.difference.n == 16
+    assert comparison.difference.mean == 0

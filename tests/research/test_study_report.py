@@ -18,6 +18,7 @@ from dualtask.evaluation import case_name, prediction_path
 from dualtask.report.rendering import number
 from dualtask.scans import decathlon_datalist
 from dualtask_research.report.study import write_study_report
+from dualtask_research.report.study_tables import seeds_ahead
 from dualtask_research.studies import Study, read_study
 
 Tables = dict[str, dict[str, dict[str, list[str]]]]
@@ -245,3 +246,14 @@ def test_lesions_are_scored_by_group_and_the_organ_is_not(study, cases, tmp_path
     means = [float(cell.split()[0]) for cell in found["full"]]
     assert means == [pytest.approx(0.56), pytest.approx(0.665)]
     assert "Dice by group of cases" not in tables["pancreas"]
+
+
+def test_a_seed_is_ahead_over_the_folds_that_both_variants_have():
+    # At valley, which "less" was not trained for, "full" is worse than either at metro.
+    runs = {("full", "metro"): 0.5, ("full", "valley"): 0.1, ("less", "metro"): 0.4}
+    rows = [
+        {"variant": variant, "test_site": site, "seed": "0", "case": str(case), "dice": str(dice), "reference_ml": "1"}
+        for (variant, site), dice in runs.items()
+        for case in range(3)
+    ]
+    assert seeds_ahead(rows, "full") == {"less": (1, 1)}

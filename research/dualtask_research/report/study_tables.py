@@ -14,7 +14,7 @@ from dualtask.evaluation.presence import ScanCounts, count_scans, with_reference
 from dualtask.evaluation.selective import RiskCoverage, rank_correlation, risk_coverage
 from dualtask.files import read_table
 from dualtask.report.rendering import number
-from dualtask_research.statistics import Comparison, Interval, case_means, compare, mean_interval
+from dualtask_research.statistics import Comparison, Interval, case_means, compare, mean_interval, on_shared_runs
 
 Rows = Sequence[Mapping[str, str]]
 """Of ``cases.csv``: ``variant``, ``test_site``, ``seed``, ``case``, ``structure`` and scores."""
@@ -239,7 +239,7 @@ def uncertainty_and_risk(rows: Rows, variant: str) -> tuple[list[float], list[fl
 
 
 def seed_differences(rows: Rows, reference: str) -> dict[str, list[float]]:
-    """Variant -> its mean Dice minus that of the reference variant, in each seed that both have.
+    """Variant -> its mean Dice minus that of the reference variant, in each seed, over the folds that both have there.
 
     Cases of one training share its luck: an interval over cases does not see that another training would differ.
 
@@ -248,8 +248,8 @@ def seed_differences(rows: Rows, reference: str) -> dict[str, list[float]]:
         reference: variant that the others are compared with.
     """
     differences: defaultdict[str, list[float]] = defaultdict(list)
-    for means in seed_means(rows).values():
-        for name in means.keys() - {reference} if reference in means else ():
+    for name in dict.fromkeys(row["variant"] for row in rows if row["variant"] != reference):
+        for means in seed_means(on_shared_runs(rows, name, reference)).values():
             differences[name].append(means[name] - means[reference])
     return dict(differences)
 
