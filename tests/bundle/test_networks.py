@@ -224,3 +224,11 @@ def test_bfloat16_agrees_with_single_precision():
             rounded = model.heads(image)
     scale = exact.logits.std()
     assert (rounded.logits.float() - exact.logits).abs().mean() < 0.05 * scale
+
+
+@pytest.mark.parametrize("prior", [0.01, 0.5])
+def test_a_fresh_network_gives_each_structure_its_prior_probability(prior):
+    model = DualTaskNet(DynUNetBackbone(width=8), SHARPNESS, prior=prior).eval()
+    nn.init.zeros_(model.classification.weight)
+    masks = torch.sigmoid(model.heads(torch.rand(1, 1, 16, 16, 16)).logits)
+    torch.testing.assert_close(masks, torch.full_like(masks, prior))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -32,6 +33,8 @@ class DualTaskNet(nn.Module):
         fusion: how the two heads become one probability, one of ``dualtask.networks.fusion.FUSIONS``.
         bounded: whether the regression head ends in tanh, as published. It saturates where a structure is small and
             rare, and has no gradient to come back, so that the head is linear by default.
+        prior: probability that a fresh network gives each structure (Lin et al. 2017, section 4.1). From one half, the
+            cross entropy of the background takes the first steps, and lesions are learnt later.
         organ_classes: classes of the organs around the pancreas that training also teaches, background among them, see
             :class:`dualtask.losses.NeighbouringOrgans`; 0 makes no such head. What is inferred never asks for it.
     """
@@ -42,6 +45,7 @@ class DualTaskNet(nn.Module):
         sharpness: Sequence[float],
         fusion: str = "mean",
         bounded: bool = False,
+        prior: float = 0.01,
         organ_classes: int = 0,
     ) -> None:
         super().__init__()
@@ -51,6 +55,7 @@ class DualTaskNet(nn.Module):
         self.bounded = bool(bounded)
         self.stride = int(backbone.stride)
         self.classification = nn.Conv3d(backbone.feature_channels, len(STRUCTURES), 1)
+        nn.init.constant_(self.classification.bias, math.log(prior / (1 - prior)))
         self.regression = nn.Conv3d(backbone.feature_channels, len(STRUCTURES), 1)
         # Near zero, the surface: in the middle of the range, where every stratum of the loss has a gradient.
         nn.init.normal_(self.regression.weight, std=1e-3)
