@@ -225,7 +225,7 @@ def test_a_damaged_checkpoint_ends_with_one_sentence_and_stays_as_it_is(damage, 
     [
         ({"train#trainer#max_epochs": 9}, "max_epochs was 3 and is 9"),
         ({"seed": 1}, "seed was 0 and is 1"),
-        ({"loss#weights#regression": 0.5}, "weight_regression was 1.0 and is 0.5"),
+        ({"loss#weights#regression": 0.5}, "weight_regression was 0.1 and is 0.5"),
         ({"network_def#backbone#width": 8}, "another network"),
     ],
 )
