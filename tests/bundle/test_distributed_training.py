@@ -31,6 +31,8 @@ WITHOUT_CHANCE = {
     "val_interval": 1,
     "tracking_uri": "",
     "views": ["$torch.nn.Identity()"],
+    # The head of this term then has no gradient.
+    "loss#weights#feature_contrast": 0.0,
     "train#dataset#data": "$@cases[0][:2]",
     "train#dataloader#num_workers": 0,
     "train#dataloader#batch_size": 1,
