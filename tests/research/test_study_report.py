@@ -210,12 +210,23 @@ def test_the_spread_between_seeds_is_that_of_their_means(study, cases, tmp_path)
     again = [row | {"seed": "1", "dice": str(float(row["dice"]) + 0.04)} for row in rows if row["variant"] == "full"]
     write_table(cases, rows + again)
     _, tables = report(study, cases, tmp_path / "out")
-    seeds = tables["pancreas"]["Dice of each seed"]
+    seeds = tables["pancreas"]["Dice of each seed, at the sites that all seeds of a variant have"]
     assert seeds == {
         "variant": ["seed 0", "seed 1", "range"],
         "full": ["0.635", "0.675", "0.040"],
         "less": ["0.535", number(None, 3), number(None, 3)],
     }
+
+
+def test_seeds_are_compared_at_the_sites_that_all_of_them_have(study, cases, tmp_path):
+    with cases.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    again = [row | {"seed": "1"} for row in rows if row["variant"] == "full" and row["test_site"] == "metro"]
+    write_table(cases, rows + again)
+    _, tables = report(study, cases, tmp_path / "out")
+    seeds = tables["pancreas"]["Dice of each seed, at the sites that all seeds of a variant have"]
+    assert seeds["full"] == ["0.560", "0.560", "0.000"]  # metro alone, whose mean is lower than valley's
+    assert seeds["less"][0] == "0.535"
 
 
 def test_an_endpoint_is_answered_by_its_sites_alone(study, cases, tmp_path):

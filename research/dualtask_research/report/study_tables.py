@@ -175,17 +175,30 @@ def seed_table(rows: Rows, variants: Sequence[str]) -> Table:
     """Mean Dice of each seed over the cases, and how far the seeds lie apart.
 
     Args:
-        rows: of one structure.
+        rows: of one structure; of a variant only those of the folds that all its seeds were trained for count, since
+            sites differ by more than seeds.
         variants: names, in the order of the table.
     """
-    means = seed_means(rows)
+    compared = [row for variant in variants for row in _on_folds_of_all_seeds(rows, variant)]
+    seeds = sorted({row["seed"] for row in rows}, key=int)
+    means = seed_means(compared)
     body = []
     for variant in variants:
-        of_seeds = [of_variant.get(variant, math.nan) for of_variant in means.values()]
+        of_seeds = [means.get(seed, {}).get(variant, math.nan) for seed in seeds]
         finished = [mean for mean in of_seeds if not math.isnan(mean)]
         spread = max(finished) - min(finished) if len(finished) > 1 else None
         body.append((variant, *(number(mean, 3) for mean in of_seeds), number(spread, 3)))
-    return Table("Dice of each seed", ("variant", *(f"seed {seed}" for seed in means), "range"), tuple(body))
+    columns = ("variant", *(f"seed {seed}" for seed in seeds), "range")
+    return Table("Dice of each seed, at the sites that all seeds of a variant have", columns, tuple(body))
+
+
+def _on_folds_of_all_seeds(rows: Rows, variant: str) -> Rows:
+    own = [row for row in rows if row["variant"] == variant]
+    folds: dict[str, set[str]] = {}
+    for row in own:
+        folds.setdefault(row["seed"], set()).add(row["test_site"])
+    shared = set.intersection(*folds.values()) if folds else set()
+    return [row for row in own if row["test_site"] in shared]
 
 
 def trust_table(rows: Rows, variants: Sequence[str]) -> Table:
