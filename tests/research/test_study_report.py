@@ -268,3 +268,48 @@ def test_a_seed_is_ahead_over_the_folds_that_both_variants_have():
         for case in range(3)
     ]
     assert seeds_ahead(rows, "full") == {"less": (1, 1)}
+
+
+def write_history(cases: Path, run: str, dice: list[float]) -> None:
+    (cases.parent / run).mkdir(parents=True, exist_ok=True)
+    heads = ("classification", "regression")
+    epochs = [
+        {
+            "epoch": epoch,
+            "loss": 1.0,
+            "terms": {},
+            "diagnostics": {f"dice_{head}_{name}": each for head in heads for name in ("pancreas", "lesion")},
+        }
+        for epoch, each in enumerate(dice, start=1)
+    ]
+    (cases.parent / run / "history.json").write_text(json.dumps(epochs))
+
+
+def test_the_courses_of_the_trainings_are_told_and_drawn(study, cases, tmp_path):
+    write_history(cases, "full/metro/seed0", [0.05, 0.2, 0.6])
+    write_history(cases, "full/valley/seed0", [0.0, 0.05, 0.4])
+    write_history(cases, "localiser/metro/seed0", [0.9, 0.9, 0.9])
+    page, tables = report(study, cases, tmp_path / "out")
+    course = tables["lesion"]["Dice on augmented training crops"]
+    assert course["full"] == ["2", "2, 3", "0.500", "0.500"]
+    assert "less" not in course  # its trainings wrote no history
+    assert page.count("thin each training, thick the mean") >= 2
+    with (tmp_path / "out" / "courses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["test_site"], row["epoch"], row["dice_classification_lesion"]) for row in rows][:3] == [
+        ("metro", "1", "0.05"),
+        ("metro", "2", "0.2"),
+        ("metro", "3", "0.6"),
+    ]
+
+
+def test_a_structure_that_never_comes_is_said_to(study, cases, tmp_path):
+    write_history(cases, "full/metro/seed0", [0.0, 0.0])
+    _, tables = report(study, cases, tmp_path / "out")
+    assert tables["lesion"]["Dice on augmented training crops"]["full"][1] == "never"
+
+
+def test_a_damaged_history_is_refused(study, cases, tmp_path):
+    (cases.parent / "full" / "metro" / "seed0" / "history.json").write_text("[{")
+    with pytest.raises(InputError, match="not the history of a training"):
+        report(study, cases, tmp_path / "out")

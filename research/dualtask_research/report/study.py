@@ -23,6 +23,7 @@ from dualtask.scans import decathlon_datalist
 from dualtask.scans.reading import read_volume
 from dualtask.structures import STRUCTURES
 from dualtask_research.command_lines import report_parser
+from dualtask_research.report.courses import Epochs, course_table, draw_courses, read_epochs, write_epochs
 from dualtask_research.report.study_plots import draw_box_plots, draw_risk_coverage
 from dualtask_research.report.study_tables import (
     Rows,
@@ -68,6 +69,9 @@ def write_study_report(
 ) -> None:
     """Write ``report.html``, ``table.md``, one ``<structure>.png`` each and a copy of ``cases.csv``.
 
+    Where the folder of the runs has the histories of their trainings, the courses of these are part of the page and the
+    table, and in ``courses.csv``.
+
     Args:
         study: what was compared.
         cases: ``cases.csv`` of the study, in the folder of its runs.
@@ -79,13 +83,14 @@ def write_study_report(
         groups: case -> group, for a table of the Dice of lesions by group.
 
     Raises:
-        InputError: the table is absent or lacks the reference variant, or a scan or mask is refused.
+        InputError: the table is absent or lacks the reference variant, or a scan, mask or history is refused.
     """
     rows = read_cases(cases)
     variants = [variant for variant in study.variants if any(row["variant"] == variant.name for row in rows)]
     by_name = {variant.name: variant for variant in variants}
     if reference not in by_name:
         raise InputError(f"{cases} has no finished run of the variant {reference}: run it, or name another reference.")
+    epochs = read_epochs(study, cases.parent)
     structures = {}
     # No row where the sites of the study do not annotate a structure.
     for structure in STRUCTURES:
@@ -95,7 +100,7 @@ def write_study_report(
             continue
         examples = _examples(own, structure, by_name[reference], cases.parent, dataset_dir) if dataset_dir else {}
         of_structure = groups if structure == "lesion" else None
-        structures[structure] = _report(own, list(by_name), reference, structure, examples, of_structure)
+        structures[structure] = _report(own, list(by_name), reference, structure, examples, of_structure, epochs)
     runs = sorted(cases.parent.glob("*/*/*/done.json"))
     records = [json.loads(run.read_text()) for run in runs]
     provenance = provenance_of(f"configs/studies/{study.name}.json", records)
@@ -117,6 +122,8 @@ def write_study_report(
     write_atomically(output_dir / "table.md", lambda temporary: temporary.write_text(markdown))
     if output_dir.resolve() != cases.parent.resolve():
         write_atomically(output_dir / "cases.csv", lambda temporary: temporary.write_text(cases.read_text()))
+    if epochs:
+        write_epochs(output_dir / "courses.csv", epochs)
     for structure, report in structures.items():
         image = report.plots[0].png
         write_atomically(output_dir / f"{structure}.png", partial(Path.write_bytes, data=image))
@@ -129,6 +136,7 @@ def _report(
     structure: str,
     overlays: Mapping[str, list[Picture]],
     groups: Mapping[str, str] | None,
+    epochs: Epochs,
 ) -> StructureReport:
     comparisons = compare_dice(rows, reference)
     tables = [score_table(rows, variants), comparison_table(comparisons, reference)]
@@ -142,6 +150,9 @@ def _report(
     tables.append(trust_table(rows, variants))
     curves = draw_risk_coverage(rows, variants, structure)
     plots = [draw_box_plots(rows, variants, structure), *([curves] if curves else [])]
+    if epochs:
+        tables.append(course_table(epochs, variants, structure))
+        plots.append(draw_courses(epochs, variants, structure))
     return StructureReport(verdicts(comparisons, reference, seeds_ahead(rows, reference)), tables, plots, overlays)
 
 
