@@ -16,7 +16,7 @@ TRUNCATION = (15.0, 7.5)
 SHARPNESS = [limit / 1.5 for limit in TRUNCATION]
 LESION = 1
 FAR_AWAY = 5.0
-STEPS = 100
+STEPS = 120
 """Of the optimizer, within which a head learns a lesion again that it had put far away."""
 
 

@@ -5,6 +5,7 @@ from dualtask.losses.dual_task_loss import DualTaskLoss
 from dualtask.losses.neighbouring_organs import NeighbouringOrgans
 from dualtask.losses.reciprocal import DistanceToMask, MaskToDistance
 from dualtask.losses.self_supervised import CrossTaskConsistency, FeatureContrast, OutputConsistency
+from dualtask.losses.strata import Strata
 from dualtask.losses.supervised import Classification, Regression
 from dualtask.losses.targets import Targets
 
@@ -20,6 +21,7 @@ __all__ = [
     "NeighbouringOrgans",
     "OutputConsistency",
     "Regression",
+    "Strata",
     "Targets",
     "ViewConsistency",
 ]

@@ -13,8 +13,8 @@ from torch import nn
 
 from dualtask.distances.heaviside import per_structure
 from dualtask.distances.soft import soft_signed_distance
-from dualtask.losses.overlap import stratified_mean
 from dualtask.losses.step_term import StepTerm
+from dualtask.losses.strata import Strata
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
@@ -24,11 +24,19 @@ class DistanceToMask(StepTerm):
 
     The target is H of the true distance and not the hard mask, so that a perfect regression has zero loss. A Dice of
     H, as published, suppresses structures that are not found yet: H = 0 everywhere is a flat optimum of it.
+
+    Args:
+        step: H, see :mod:`dualtask.distances.heaviside`.
+        strata: the mean that is taken; None takes their default.
     """
+
+    def __init__(self, step: nn.Module, strata: Strata | None = None) -> None:
+        super().__init__(step)
+        self.strata = strata or Strata()
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         error = (self.step(heads.distance) - self.step(targets.distance)).abs()
-        return stratified_mean(error, targets.distance, targets.supervision())
+        return self.strata(error, targets.distance, targets.supervision())
 
 
 class MaskToDistance(nn.Module):
@@ -38,12 +46,14 @@ class MaskToDistance(nn.Module):
     Args:
         spacing: voxel sides in mm.
         truncation: truncation distance of each structure in mm.
+        strata: the mean that is taken; None takes their default.
     """
 
     truncation: torch.Tensor
 
-    def __init__(self, spacing: Sequence[float], truncation: Sequence[float]) -> None:
+    def __init__(self, spacing: Sequence[float], truncation: Sequence[float], strata: Strata | None = None) -> None:
         super().__init__()
+        self.strata = strata or Strata()
         self.spacing = tuple(float(side) for side in spacing)
         self.register_buffer("truncation", per_structure(truncation), persistent=False)
 
@@ -54,4 +64,4 @@ class MaskToDistance(nn.Module):
         # One solve for all structures; those with a shorter truncation distance are cut again.
         distance = soft_signed_distance(torch.sigmoid(logits), self.spacing, float(limits.max()))
         error = ((distance / limits).clamp(-1, 1) - targets.distance).abs()
-        return stratified_mean(error, targets.distance, targets.supervision())
+        return self.strata(error, targets.distance, targets.supervision())

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dualtask.losses.overlap import dice_loss, stratified_mean, supervised_mean
+from dualtask.losses.overlap import dice_loss, supervised_mean
+from dualtask.losses.strata import Strata
 from dualtask.losses.targets import Targets
 from dualtask.networks.heads import Heads
 
@@ -25,12 +26,19 @@ class Regression(nn.Module):
     """Mean absolute error of the regression head in units of the truncation distance, censored and stratified.
 
     A target that was cut at the truncation distance says "at least so far": an estimate beyond it is no error
-    (:func:`censored_error`). The strata of :func:`dualtask.losses.overlap.stratified_mean` weigh alike.
+    (:func:`censored_error`).
+
+    Args:
+        strata: the mean that is taken; None takes their default.
     """
+
+    def __init__(self, strata: Strata | None = None) -> None:
+        super().__init__()
+        self.strata = strata or Strata()
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         error = censored_error(heads.distance, targets.distance)
-        return stratified_mean(error, targets.distance, targets.supervision())
+        return self.strata(error, targets.distance, targets.supervision())
 
 
 def censored_error(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
