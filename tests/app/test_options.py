@@ -52,10 +52,11 @@ def test_threshold_reaches_the_label_map_and_nothing_else():
 @pytest.fixture
 def lesion_of() -> Callable[..., int]:
     """Voxels of lesion in the answer of a postprocessing like the bundle's to maps of both tasks."""
-    postprocessing = [SplitMapsd("pred", lesion=ConfirmedLesion(1.5, 0.5, peak=0.9)), LabelMapd("pred")]
+    postprocessing = [SplitMapsd("pred", lesion=ConfirmedLesion(1.5, 0.5, peak=0.9, margin=0.5)), LabelMapd("pred")]
     maps = torch.zeros(6, 12, 4, 4)
     maps[0], maps[1], maps[2:4] = 0.99, 0.01, 3.0
     maps[1, 1, 1, 1], maps[3, 1:4, 1:3, 1:3] = 0.95, -1.0  # the classification sees a core of twelve voxels
+    maps[3, 1:4, 1:3, 3] = -0.2  # less than the margin
     maps[1, 7:9, 1, 1], maps[3, 7:10, 1:3, 1:3] = 0.7, -1.0  # here it is not sure
 
     def count(head: str) -> int:
@@ -68,7 +69,7 @@ def lesion_of() -> Callable[..., int]:
     return count
 
 
-@pytest.mark.parametrize(("head", "voxels"), [("default", 12), ("classification", 1), ("regression", 24)])
+@pytest.mark.parametrize(("head", "voxels"), [("default", 12), ("classification", 1), ("regression", 30)])
 def test_lesions_are_those_of_both_tasks_or_of_the_head_that_was_chosen(lesion_of, head: str, voxels: int):
     """No peak is asked of the distance alone: its probability says how deep a voxel lies."""
     assert lesion_of(head) == voxels

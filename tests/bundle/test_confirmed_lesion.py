@@ -35,6 +35,14 @@ def test_a_lesion_reaches_as_far_as_its_distance_says_where_one_voxel_is_sure():
     assert voxels(lesion(scan(), 2, 0.95)) == 27
 
 
+@pytest.mark.parametrize(("margin", "expected"), [(0.0, 27), (1.9, 27), (2.1, 0)])
+def test_a_lesion_ends_a_margin_inside_of_its_distance(margin, expected):
+    maps = lesion(scan(), 2, 0.95)
+    maps[MAPS["probability"]][1] = maps[MAPS["probability"]][1].clamp(max=0.95 if expected else 0.4)
+    rule = ConfirmedLesion(step_width=1.5, threshold=0.5, peak=0.3, margin=margin)
+    assert int((rule(maps) > 0.5).sum()) == expected
+
+
 def test_a_lesion_of_which_the_classification_is_not_sure_is_none():
     assert voxels(lesion(scan(), 2, 0.85)) == 0
     assert voxels(lesion(lesion(scan(), 2, 0.95), 10, 0.85)) == 27

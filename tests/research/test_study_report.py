@@ -229,6 +229,18 @@ def test_seeds_are_compared_at_the_sites_that_all_of_them_have(study, cases, tmp
     assert seeds["less"][0] == "0.535"
 
 
+def test_the_error_of_the_volume_is_told_where_it_was_measured(study, cases, tmp_path):
+    with cases.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for index, row in enumerate(rows):
+        row["relative_volume_error"] = str(0.5 if row["variant"] == "full" else (-0.1, 0.3)[index // 2 % 2])
+    write_table(cases, rows)
+    _, tables = report(study, cases, tmp_path / "out")
+    means = tables["pancreas"]["Means over all unseen sites"]
+    assert means["variant"][-1] == "volume error, median (of its size)"
+    assert (means["full"][-1], means["less"][-1]) == ("+50% (50%)", "+10% (20%)")
+
+
 def test_an_endpoint_is_answered_by_its_sites_alone(study, cases, tmp_path):
     _, tables = report(replace(study, endpoints={"pancreas": ("valley",)}), cases, tmp_path / "out")
     assert tables["pancreas"]["Means over all unseen sites"]["full"][1] == "5"

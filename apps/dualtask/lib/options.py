@@ -88,7 +88,7 @@ class SegmentationOptions:
         if isinstance(transform, SplitMapsd):
             lesion = None
             if rule is not None and self.head == "default":
-                lesion = ConfirmedLesion(rule.step_width, self.threshold, rule.peak)
+                lesion = ConfirmedLesion(rule.step_width, self.threshold, rule.peak, rule.margin)
             return SplitMapsd(transform.keys, transform.maps, lesion)
         if not isinstance(transform, LabelMapd):
             return transform

@@ -18,8 +18,9 @@ class ConfirmedLesion:
 
     The regression head learns a lesion's inside, band and surroundings with the same weight, and sees the whole of
     lesions of which the classification is sure of a core only; presence belongs to the classification, which sees far
-    fewer where there are none (``docs/reference/figures.md``, each head alone). So the mask is H(distance), and of its
-    connected components (26 neighbours) in the organ those count in which the probability exceeds the peak.
+    fewer where there are none (``docs/reference/figures.md``, each head alone). So the mask is
+    H(distance + margin), and of its connected components (26 neighbours) in the organ those count in which the
+    probability exceeds the peak.
 
     The regression head is the later of the two to learn lesions. What the classification is sure of and no distance
     sees keeps the classification's own extent: a head that does not yet know lesions must not take them away.
@@ -28,12 +29,16 @@ class ConfirmedLesion:
         step_width: w of H(d) = sigmoid(-d / w) in mm.
         threshold: of the probabilities and of H.
         peak: probability that a component exceeds in one of its voxels.
+        margin: mm that a voxel must lie inside by its distance. The inside of a lesion weighs more than its
+            surroundings in the loss (:class:`dualtask.losses.Strata`), which finds lesions and sets their surface
+            too far outside.
     """
 
-    def __init__(self, step_width: float, threshold: float = 0.5, peak: float = 0.0) -> None:
+    def __init__(self, step_width: float, threshold: float = 0.5, peak: float = 0.0, margin: float = 0.0) -> None:
         self.step_width = float(step_width)
         self.threshold = float(threshold)
         self.peak = float(peak)
+        self.margin = float(margin)
 
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
         """Float [1, X, Y, Z], 0 in what is not confirmed and where no lesion is heard of, outside the region above all.
@@ -42,7 +47,7 @@ class ConfirmedLesion:
             maps: [6, X, Y, Z] with the channels ``dualtask.maps.MAPS``, on the network's own grid.
         """
         organ, probability = maps[MAPS["probability"]]
-        distance = torch.sigmoid(-maps[MAPS["distance"]][1] / self.step_width)
+        distance = torch.sigmoid(-(maps[MAPS["distance"]][1] + self.margin) / self.step_width)
         likely = probability.float().cpu().numpy()
         seen = (distance > self.threshold).cpu().numpy()
         in_organ = (organ > self.threshold).cpu().numpy()

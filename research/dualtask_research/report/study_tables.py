@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from dualtask.evaluation.detection import DETECTION
 from dualtask.evaluation.presence import ScanCounts, count_scans, with_reference
@@ -69,6 +69,9 @@ def score_table(rows: Rows, variants: Sequence[str]) -> Table:
     A variant that invents a lesion in a healthy scan would otherwise be averaged over other cases than one that does
     not; what it invents is counted by :func:`trust_table`.
 
+    Where the rows have it, the error of the volume stands beside the Dice, which hides it: a mask that is half as large
+    again as its structure, around it on all sides, may have the best Dice that an unsure network can get.
+
     Args:
         rows: of one structure.
         variants: names, in the order of the table.
@@ -76,14 +79,24 @@ def score_table(rows: Rows, variants: Sequence[str]) -> Table:
     scored = with_reference(rows)
     metrics = {"Dice": "dice", "surface Dice 2 mm": "surface_dice", "HD95 mm": "hausdorff95_mm"}
     means = [case_means(scored, metric) for metric in metrics.values()]
+    measured = all("relative_volume_error" in row for row in scored)
     body = []
     for variant in variants:
         seeds = {row["seed"] for row in rows if row["variant"] == variant}
         intervals = [mean_interval(list(cases.get(variant, {}).values())) for cases in means]
         written = [write_interval(interval, digits) for interval, digits in zip(intervals, (3, 3, 1), strict=True)]
-        body.append((variant, str(len(seeds)), str(intervals[0].n), *written, str(intervals[-1].n)))
-    header = ("variant", "seeds", "cases with it", *metrics, "cases with HD95")
+        volume = [_volume_error(scored, variant)] if measured else []
+        body.append((variant, str(len(seeds)), str(intervals[0].n), *written, str(intervals[-1].n), *volume))
+    volume_header = ("volume error, median (of its size)",) if measured else ()
+    header = ("variant", "seeds", "cases with it", *metrics, "cases with HD95", *volume_header)
     return Table("Means over all unseen sites", header, tuple(body))
+
+
+def _volume_error(scored: Rows, variant: str) -> str:
+    errors = list(case_means(scored, "relative_volume_error").get(variant, {}).values())
+    if not errors:
+        return number(None, 2)
+    return f"{median(errors):+.0%} ({median(map(abs, errors)):.0%})"
 
 
 def comparison_table(comparisons: Sequence[Comparison], reference: str) -> Table:
