@@ -17,7 +17,7 @@ MAPS = {
 
 
 def fuse_heads(
-    outputs: torch.Tensor, sharpness: torch.Tensor, truncation: torch.Tensor, regression_share: float
+    outputs: torch.Tensor, sharpness: torch.Tensor, truncation: torch.Tensor, regression_share: torch.Tensor
 ) -> torch.Tensor:
     """The maps of the channels ``MAPS`` from the outputs of the heads.
 
@@ -28,7 +28,7 @@ def fuse_heads(
         outputs: [B, 4, ...] from :func:`dualtask.inferers.heads.head_outputs`.
         sharpness: k of the smooth Heaviside step H of each structure, [1, 2, 1, 1, 1].
         truncation: truncation distance of each structure in mm, [1, 2, 1, 1, 1].
-        regression_share: share of H(r) in the probability, see ``dualtask.networks.fusion.FUSIONS``.
+        regression_share: share of H(r) in the probability, [1, 2, 1, 1, 1], see ``dualtask.networks.fusion.FUSIONS``.
 
     Returns:
         [B, 6, ...]: probabilities, signed distances in mm, uncertainties.

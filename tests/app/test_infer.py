@@ -51,7 +51,7 @@ class ThresholdHeads(torch.nn.Module):
     """The same for the cascade: organ from 0 HU on, no lesion."""
 
     sharpness = torch.ones(1, 2, 1, 1, 1)
-    regression_share = 0.0
+    regression_share = torch.zeros(1, 2, 1, 1, 1)
 
     def __init__(self) -> None:
         super().__init__()

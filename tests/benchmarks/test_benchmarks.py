@@ -157,7 +157,7 @@ class _SeesBrightVoxels(torch.nn.Module):
     """Takes what is bright for organ, and nothing for lesion."""
 
     sharpness = torch.full((1, 2, 1, 1, 1), 10.0)
-    regression_share = 0.5
+    regression_share = torch.full((1, 2, 1, 1, 1), 0.5)
 
     def heads(self, image: torch.Tensor) -> Heads:
         distance = torch.cat([1 - 2 * image, torch.ones_like(image)], dim=1)

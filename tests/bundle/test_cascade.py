@@ -30,7 +30,7 @@ class Threshold(nn.Module):
     """Stands for a trained network: organ above 0.5, lesion above 0.8. Records the sizes that it was asked for."""
 
     sharpness = per_structure((20.0, 15.0))
-    regression_share = 0.5
+    regression_share = per_structure((0.5, 0.5))
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def lesion_uncertainty(logits: float, distance: float) -> float:
     """Uncertainty of a scan in whose organ the heads say this of a lesion of eight voxels."""
     outputs = torch.tensor([20.0, -20.0, -1.0, 1.0])[:, None, None, None].repeat(1, 6, 6, 6)
     outputs[1, 2:4, 2:4, 2:4], outputs[3, 2:4, 2:4, 2:4] = logits, distance
-    maps = fuse_heads(outputs[None], per_structure((10.0, 5.0)), per_structure(TRUNCATION), 0.5)
+    maps = fuse_heads(outputs[None], per_structure((10.0, 5.0)), per_structure(TRUNCATION), per_structure((0.5, 0.5)))
     return scan_uncertainty(maps[0])["lesion"]
 
 

@@ -157,7 +157,10 @@ def constant(model: DualTaskNet, logits: float, distance: float) -> DualTaskNet:
     return model
 
 
-@pytest.mark.parametrize(("fusion", "share"), [("classification", 0.0), ("mean", 0.5), ("regression", 1.0)])
+@pytest.mark.parametrize(
+    ("fusion", "share"),
+    [("classification", 0.0), ("mean", 0.5), ("regression", 1.0), ("regression_of_organ", 1.0)],
+)
 def test_the_fusion_is_the_mean_of_the_logits_of_the_two_heads(fusion, share):
     model = constant(DualTaskNet(ResidualUNet(width=8), SHARPNESS, fusion), logits=-3.0, distance=-0.5)
     background = model(torch.rand(1, 1, 8, 8, 8))[:, 0]
@@ -165,10 +168,17 @@ def test_the_fusion_is_the_mean_of_the_logits_of_the_two_heads(fusion, share):
     torch.testing.assert_close(background, torch.full((1, 8, 8, 8), 1 / (1 + math.exp(logits))))
 
 
+def test_the_organ_may_come_from_the_distance_and_the_lesion_from_the_classification():
+    model = constant(DualTaskNet(ResidualUNet(width=8), SHARPNESS, "regression_of_organ"), logits=-3.0, distance=-0.5)
+    lesion = model(torch.rand(1, 1, 8, 8, 8))[:, 2]
+    torch.testing.assert_close(lesion, torch.full((1, 8, 8, 8), 1 / (1 + math.exp(3.0))))
+
+
 def test_a_distance_beyond_the_truncation_weighs_no_more_in_the_fusion_than_the_truncation():
     logits = torch.tensor([1.0, -2.0])[None, :, None, None, None]
     at_the_cut, beyond = (
-        fused(logits, torch.full_like(logits, distance), per_structure(SHARPNESS), 0.5) for distance in (1.0, 40.0)
+        fused(logits, torch.full_like(logits, distance), per_structure(SHARPNESS), per_structure((0.5, 0.5)))
+        for distance in (1.0, 40.0)
     )
     assert torch.equal(beyond, at_the_cut)
     torch.testing.assert_close(beyond.flatten(), torch.sigmoid(torch.tensor([(1 - 10) / 2, (-2 - 5) / 2])))

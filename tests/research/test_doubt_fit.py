@@ -88,7 +88,7 @@ class Threshold(torch.nn.Module):
     """Takes all that is brighter than soft tissue for the organ."""
 
     sharpness = torch.ones(1, 2, 1, 1, 1)
-    regression_share = 0.0
+    regression_share = torch.zeros(1, 2, 1, 1, 1)
 
     def heads(self, image: torch.Tensor) -> Heads:
         organ = (image > 0.6).float()

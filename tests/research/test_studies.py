@@ -190,8 +190,8 @@ def test_the_networks_of_a_fold_are_used_as_they_were_trained(name, small_datase
                 assert inference.get_parsed_content(part) == training.get_parsed_content(part)
             used = inference.get_parsed_content("network")
             trained = training.get_parsed_content("network_def")
-            for setting in ("regression_share", "bounded"):
-                assert getattr(used, setting) == getattr(trained, setting)
+            assert used.bounded == trained.bounded
+            assert torch.equal(used.regression_share, trained.regression_share)
             assert torch.equal(used.sharpness, trained.sharpness)
             assert inference.get_parsed_content("inferer").truncation.flatten().tolist() == (
                 training.get_parsed_content("truncation")

@@ -147,8 +147,8 @@ class CascadeInferer(Inferer):
         return region_of_interest(organ, self.region_size, self.margin)
 
     def _fuse(self, outputs: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        share = network.regression_share if self.fusion is None else FUSIONS[self.fusion]
-        return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share)
+        share = network.regression_share if self.fusion is None else per_structure(FUSIONS[self.fusion])
+        return fuse_heads(outputs, network.sharpness, self.truncation.to(outputs.device), share.to(outputs.device))
 
     @torch.no_grad()
     def localise(self, image: torch.Tensor) -> Localised:

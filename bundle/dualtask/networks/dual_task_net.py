@@ -51,7 +51,7 @@ class DualTaskNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.register_buffer("sharpness", per_structure(sharpness), persistent=False)
-        self.regression_share = FUSIONS[fusion]
+        self.register_buffer("regression_share", per_structure(FUSIONS[fusion]), persistent=False)
         self.bounded = bool(bounded)
         self.stride = int(backbone.stride)
         self.classification = nn.Conv3d(backbone.feature_channels, len(STRUCTURES), 1)

@@ -6,14 +6,19 @@ import torch
 
 from dualtask.distances.heaviside import step_logits
 
-FUSIONS = {"classification": 0.0, "mean": 0.5, "regression": 1.0}
-"""Share of the regression head, as the logits of H(distance), in the logits of the mask probability."""
+FUSIONS = {
+    "classification": (0.0, 0.0),
+    "mean": (0.5, 0.5),
+    "regression": (1.0, 1.0),
+    "regression_of_organ": (1.0, 0.0),
+}
+"""Share of the regression head, as the logits of H(distance), in the logits of the probability of organ and lesion."""
 
 _ORGAN_EXCLUDED = 0.1
 
 
 def fused(
-    logits: torch.Tensor, distance: torch.Tensor, sharpness: torch.Tensor, regression_share: float
+    logits: torch.Tensor, distance: torch.Tensor, sharpness: torch.Tensor, regression_share: torch.Tensor
 ) -> torch.Tensor:
     """Mask probabilities of both heads: their logits are averaged, as independent evidence adds up in log odds.
 
@@ -21,7 +26,7 @@ def fused(
         logits: [B, 2, ...] of the classification head.
         distance: [B, 2, ...] of the regression head, signed distance / truncation distance.
         sharpness: k of each structure, see :func:`dualtask.distances.heaviside.step_logits`.
-        regression_share: of the regression head in the mean, one of ``FUSIONS``.
+        regression_share: of the regression head in the mean, [1, 2, 1, 1, 1], one of ``FUSIONS``.
 
     Returns:
         float32 [B, 2, ...] in [0, 1].
