@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from dualtask.errors import InputError
 from dualtask.files import write_table
-from dualtask.report.colours import LINE_COLOURS
 from dualtask.report.pictures import Picture, embed
 from dualtask.report.rendering import number
+from dualtask_research.report.study_plots import line_styles
 from dualtask_research.report.study_tables import Table
 from dualtask_research.studies.plan import Study, plan_runs
 
@@ -101,9 +100,7 @@ def draw_courses(epochs: Epochs, variants: Sequence[str], structure: str) -> Pic
     """
     figure = Figure(figsize=(7.5, 4.2), dpi=110, layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel=f"Dice of the {structure}, training crops", ylim=(0, 1))
-    # More variants than colours: the dashes tell them apart.
-    styles = ((colour, line) for line in ("-", "--", ":") for colour in LINE_COLOURS)
-    for variant, (colour, line) in zip(variants, cycle(styles), strict=False):
+    for variant, (colour, line) in zip(variants, line_styles(), strict=False):
         courses = _courses(epochs, variant, "classification", structure)
         for course in courses:
             axes.plot(list(course), list(course.values()), line, color=colour, linewidth=0.6, alpha=0.4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 from matplotlib.figure import Figure
@@ -55,6 +55,11 @@ def draw_box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Pictu
     return embed(figure, alt=caption, caption=caption)
 
 
+def line_styles() -> Iterator[tuple[str, str]]:
+    """Colour and dashes of each curve: there may be more variants than colours, and the dashes tell them apart."""
+    return cycle([(colour, line) for line in ("-", "--", ":") for colour in LINE_COLOURS])
+
+
 def draw_risk_coverage(rows: Rows, variants: Sequence[str], structure: str) -> Picture | None:
     """Risk-coverage curves, or None where no case has an uncertainty.
 
@@ -68,9 +73,7 @@ def draw_risk_coverage(rows: Rows, variants: Sequence[str], structure: str) -> P
         return None
     figure = Figure(figsize=(7.5, 4.2), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot(xlabel="share of cases kept, the least uncertain first", ylabel="mean 1 \u2212 Dice")
-    # More variants than colours: the dashes tell them apart.
-    styles = ((colour, line) for line in ("-", "--", ":") for colour in LINE_COLOURS)
-    for (variant, pair), (colour, line) in zip(pairs.items(), cycle(styles), strict=False):
+    for (variant, pair), (colour, line) in zip(pairs.items(), line_styles(), strict=False):
         if pair[0]:
             curve = risk_coverage(*pair)
             axes.plot(curve.coverage, curve.risk, line, color=colour, marker=".", markersize=3, label=variant)

@@ -80,20 +80,20 @@ def score_table(rows: Rows, variants: Sequence[str]) -> Table:
     metrics = {"Dice": "dice", "surface Dice 2 mm": "surface_dice", "HD95 mm": "hausdorff95_mm"}
     means = [case_means(scored, metric) for metric in metrics.values()]
     measured = all("relative_volume_error" in row for row in scored)
+    volumes = case_means(scored, "relative_volume_error") if measured else {}
     body = []
     for variant in variants:
         seeds = {row["seed"] for row in rows if row["variant"] == variant}
         intervals = [mean_interval(list(cases.get(variant, {}).values())) for cases in means]
         written = [write_interval(interval, digits) for interval, digits in zip(intervals, (3, 3, 1), strict=True)]
-        volume = [_volume_error(scored, variant)] if measured else []
+        volume = [_write_volume_error(list(volumes.get(variant, {}).values()))] if measured else []
         body.append((variant, str(len(seeds)), str(intervals[0].n), *written, str(intervals[-1].n), *volume))
     volume_header = ("volume error, median (of its size)",) if measured else ()
     header = ("variant", "seeds", "cases with it", *metrics, "cases with HD95", *volume_header)
     return Table("Means over all unseen sites", header, tuple(body))
 
 
-def _volume_error(scored: Rows, variant: str) -> str:
-    errors = list(case_means(scored, "relative_volume_error").get(variant, {}).values())
+def _write_volume_error(errors: Sequence[float]) -> str:
     if not errors:
         return number(None, 2)
     return f"{median(errors):+.0%} ({median(map(abs, errors)):.0%})"
