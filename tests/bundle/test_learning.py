@@ -19,6 +19,7 @@ from dualtask.losses import (
     MaskToDistance,
     OutputConsistency,
     Regression,
+    Strata,
 )
 from dualtask.networks import AllHeads, DualTaskNet, ResidualUNet
 from dualtask.transforms import ContrastSitesd, SignedDistanced
@@ -41,12 +42,12 @@ def crop() -> dict[str, torch.Tensor]:
 
 def test_in_two_epochs_every_term_falls():
     torch.manual_seed(0)
-    heaviside = SmoothHeaviside(SHARPNESS)
+    heaviside, strata = SmoothHeaviside(SHARPNESS), Strata(reach=(0.5, 0.0))
     terms = {
         "classification": Classification(),
-        "regression": Regression(),
-        "distance_to_mask": DistanceToMask(heaviside),
-        "mask_to_distance": MaskToDistance(SPACING, TRUNCATION),
+        "regression": Regression(strata),
+        "distance_to_mask": DistanceToMask(heaviside, strata),
+        "mask_to_distance": MaskToDistance(SPACING, TRUNCATION, strata),
         "feature_contrast": FeatureContrast(),
         "output_consistency": OutputConsistency(),
         "cross_task_consistency": CrossTaskConsistency(heaviside),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dualtask.losses import MeanDistanceError, Regression, Targets
+from dualtask.losses import MeanDistanceError, Regression, Strata, Targets
 from dualtask.networks import DualTaskNet, DynUNetBackbone
 from dualtask.networks.heads import Heads
 from dualtask.transforms import SignedDistanced
@@ -14,6 +14,7 @@ from dualtask.transforms import SignedDistanced
 SPACING = (3.0, 3.0, 3.0)
 TRUNCATION = (15.0, 7.5)
 SHARPNESS = [limit / 1.5 for limit in TRUNCATION]
+STRATA = Strata(reach=(0.5, 0.0))
 LESION = 1
 FAR_AWAY = 5.0
 STEPS = 120
@@ -35,7 +36,7 @@ def crop(shape: tuple[int, int, int], organ_mm: float, lesion_mm: float) -> tupl
 
 @pytest.mark.parametrize(
     ("term", "bounded", "comes_back"),
-    [(Regression(), False, True), (MeanDistanceError(), True, False)],
+    [(Regression(STRATA), False, True), (MeanDistanceError(), True, False)],
     ids=["censored and stratified, linear head", "as published"],
 )
 def test_a_head_that_puts_a_lesion_far_away_learns_it_again(term, bounded, comes_back):
@@ -68,7 +69,7 @@ def test_a_head_that_puts_a_lesion_far_away_learns_it_again(term, bounded, comes
 
 
 @pytest.mark.parametrize("lesion_mm", [6.0, 10.0, 20.0])
-@pytest.mark.parametrize(("term", "far_away"), [(Regression(), False), (MeanDistanceError(), True)])
+@pytest.mark.parametrize(("term", "far_away"), [(Regression(STRATA), False), (MeanDistanceError(), True)])
 def test_the_best_constant_for_a_lesion_is_not_far_away_as_it_was_for_the_published_error(lesion_mm, term, far_away):
     _, targets = crop((64, 48, 40), organ_mm=30.0, lesion_mm=lesion_mm)
     constants = torch.linspace(-1.5, 1.5, 61)

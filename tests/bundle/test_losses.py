@@ -18,6 +18,7 @@ from dualtask.losses import (
     MeanDistanceError,
     OutputConsistency,
     Regression,
+    Strata,
     Targets,
     ViewConsistency,
 )
@@ -26,12 +27,13 @@ from dualtask.networks.heads import Heads
 SPACING = (2.0, 2.0, 2.5)
 TRUNCATION = (15.0, 7.5)
 HEAVISIDE = SmoothHeaviside(sharpness=[limit / 1.5 for limit in TRUNCATION])
+STRATA = Strata(reach=(0.5, 0.0))
 SIZE = 16
 SUPERVISED = {
     "classification": (Classification(), "logits"),
-    "regression": (Regression(), "distance"),
-    "distance_to_mask": (DistanceToMask(HEAVISIDE), "distance"),
-    "mask_to_distance": (MaskToDistance(SPACING, TRUNCATION), "logits"),
+    "regression": (Regression(STRATA), "distance"),
+    "distance_to_mask": (DistanceToMask(HEAVISIDE, STRATA), "distance"),
+    "mask_to_distance": (MaskToDistance(SPACING, TRUNCATION, STRATA), "logits"),
     "mean_distance_error": (MeanDistanceError(), "distance"),
     "dice_of_step": (DiceOfStep(HEAVISIDE), "distance"),
 }
@@ -132,18 +134,18 @@ def test_a_supervised_term_reaches_its_own_head_and_no_other(name):
 
 def test_the_hard_step_of_the_control_takes_values_but_has_no_gradient():
     truth, heads = targets(), outputs(seed=12)
-    hard, smooth = DistanceToMask(HardStep())(heads, truth), DistanceToMask(HEAVISIDE)(heads, truth)
+    hard, smooth = DistanceToMask(HardStep(), STRATA)(heads, truth), DistanceToMask(HEAVISIDE, STRATA)(heads, truth)
     assert hard.item() > 0.3
     assert not hard.requires_grad
     assert smooth.requires_grad
-    assert DistanceToMask(HardStep())(perfect(truth), truth).item() == pytest.approx(0, abs=1e-4)
+    assert DistanceToMask(HardStep(), STRATA)(perfect(truth), truth).item() == pytest.approx(0, abs=1e-4)
 
 
 def test_mask_to_distance_shrinks_a_mask_that_is_too_large():
     truth = targets()
     limits = torch.tensor(TRUNCATION)[:, None, None, None]
     logits = (6 - truth.distance * limits).clamp(-8, 8).requires_grad_()
-    MaskToDistance(SPACING, TRUNCATION)(outputs()._replace(logits=logits), truth).backward()
+    MaskToDistance(SPACING, TRUNCATION, STRATA)(outputs()._replace(logits=logits), truth).backward()
     at_the_wrong_surface = logits.detach().abs() < 2
     assert logits.grad[at_the_wrong_surface].mean() > 0
 

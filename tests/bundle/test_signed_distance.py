@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from dualtask.distances import HardStep, SmoothHeaviside, signed_distance
-from dualtask.losses import DistanceToMask, Targets
+from dualtask.losses import DistanceToMask, Strata, Targets
 from dualtask.networks.heads import Heads
 from dualtask.transforms import SignedDistanced
 
@@ -144,7 +144,9 @@ def shifted_sphere_loss(shift: torch.Tensor) -> torch.Tensor:
     everywhere = torch.ones(1, 1, *axis.shape * 3)
     targets = Targets((truth < 0).float(), truth, torch.zeros(0), torch.ones(1, 2), everywhere)
     estimate = distance(shift)
-    return DistanceToMask(SmoothHeaviside((10.0, 10.0)))(Heads(estimate, estimate, estimate), targets)
+    return DistanceToMask(SmoothHeaviside((10.0, 10.0)), Strata(reach=(0.5, 0.0)))(
+        Heads(estimate, estimate, estimate), targets
+    )
 
 
 @pytest.mark.parametrize("shift", [1.0, 2.0, 4.0, 8.0])

@@ -11,6 +11,8 @@ from dualtask.losses import Strata
 from dualtask.losses.overlap import supervised_mean
 from dualtask.losses.supervised import censored_error
 
+STRATA = Strata(reach=(0.5, 0.0))
+
 INSIDE, SURROUNDINGS, BAND, FAR = -0.5, 0.3, 0.7, 1.0
 
 
@@ -23,13 +25,13 @@ def line(*parts: tuple[int, float]) -> torch.Tensor:
 def test_each_stratum_weighs_a_third_whatever_its_size(counts):
     distance = line(*zip(counts, (INSIDE, BAND, FAR), strict=True))
     error = line(*zip(counts, (0.6, 0.3, 0.9), strict=True))
-    assert Strata()(error, distance, torch.ones_like(error)).item() == pytest.approx((0.6 + 0.3 + 0.9) / 3)
+    assert STRATA(error, distance, torch.ones_like(error)).item() == pytest.approx((0.6 + 0.3 + 0.9) / 3)
 
 
 @pytest.mark.parametrize(("stratum", "value"), [("inside", INSIDE), ("band", BAND), ("far", FAR)])
 def test_a_crop_of_one_stratum_counts_a_third(stratum, value):
     error = line((7, 0.6))
-    assert Strata()(error, torch.full_like(error, value), torch.ones_like(error)).item() == pytest.approx(0.2)
+    assert STRATA(error, torch.full_like(error, value), torch.ones_like(error)).item() == pytest.approx(0.2)
 
 
 def test_the_surroundings_of_the_organ_are_of_its_stratum_and_those_of_a_lesion_of_the_band():
@@ -37,7 +39,7 @@ def test_the_surroundings_of_the_organ_are_of_its_stratum_and_those_of_a_lesion_
     of_lesion = line((1, -0.01), (1, 0.0), (1, SURROUNDINGS), (1, 0.5), (1, 0.99), (1, 1.0))
     distance = torch.cat([of_organ, of_lesion], dim=1)
     error = torch.cat([line((3, 0.3), (2, 0.6), (1, 0.9)), line((1, 0.3), (4, 0.6), (1, 0.9))], dim=1)
-    assert Strata()(error, distance, torch.ones_like(error)).item() == pytest.approx(0.6)
+    assert STRATA(error, distance, torch.ones_like(error)).item() == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +66,14 @@ def test_a_stratum_beyond_the_surface_lets_both_sides_weigh_alike_where_an_insid
 def test_voxels_that_do_not_teach_have_no_part_in_a_stratum():
     distance, error = line((2, INSIDE), (2, BAND), (2, FAR)), line((1, 0.3), (1, 9.0), (4, 0.3))
     supervision = line((1, 1), (1, 0), (4, 1))
-    assert Strata()(error, distance, supervision).item() == pytest.approx(0.3)
+    assert STRATA(error, distance, supervision).item() == pytest.approx(0.3)
 
 
 def test_strata_are_pooled_over_the_batch_and_averaged_over_the_structures():
     distance = torch.tensor([[[INSIDE], [FAR]], [[FAR], [FAR]]])[..., None, None]
     error = torch.tensor([[[0.3], [0.9]], [[0.6], [0.3]]])[..., None, None]
     organ, lesion = (0.3 + 0.6) / 3, (0.9 + 0.3) / 2 / 3
-    assert Strata()(error, distance, torch.ones_like(error)).item() == pytest.approx((organ + lesion) / 2)
+    assert STRATA(error, distance, torch.ones_like(error)).item() == pytest.approx((organ + lesion) / 2)
 
 
 @pytest.mark.parametrize("organ_voxels", [1, 20, 400])
@@ -80,17 +82,17 @@ def test_of_what_is_far_from_a_lesion_the_organ_weighs_as_much_as_everything_els
     lesion = torch.full_like(organ, FAR)
     called_lesion, right = line((organ_voxels, 2.0), (500, 0.0)), torch.zeros_like(organ)
     error, distance = torch.cat([right, called_lesion], dim=1), torch.cat([organ, lesion], dim=1)
-    mean_of_the_lesion = Strata()(error, distance, torch.ones_like(error)).item() * 2
+    mean_of_the_lesion = STRATA(error, distance, torch.ones_like(error)).item() * 2
     assert mean_of_the_lesion == pytest.approx(2.0 / 2 / 3)
 
 
 def test_without_an_organ_the_rest_is_all_that_is_far_from_a_lesion():
     distance = torch.cat([line((4, FAR)), line((4, FAR))], dim=1)
     error = torch.cat([line((4, 0.0)), line((4, 0.6))], dim=1)
-    assert Strata()(error, distance, torch.ones_like(error)).item() == pytest.approx(0.6 / 3 / 2)
+    assert STRATA(error, distance, torch.ones_like(error)).item() == pytest.approx(0.6 / 3 / 2)
 
 
-@pytest.mark.parametrize("mean", [supervised_mean, lambda error, taught: Strata()(error, error, taught)])
+@pytest.mark.parametrize("mean", [supervised_mean, lambda error, taught: STRATA(error, error, taught)])
 def test_without_a_voxel_that_teaches_the_error_is_zero(mean):
     error = line((4, 0.7))
     assert mean(error, torch.zeros_like(error)).item() == 0
@@ -99,7 +101,7 @@ def test_without_a_voxel_that_teaches_the_error_is_zero(mean):
 def test_the_stratified_mean_has_the_gradient_of_its_value():
     distance = line((2, INSIDE), (3, BAND), (4, FAR)).double()
     error = torch.rand(distance.shape, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda e: Strata()(e, distance, torch.ones_like(e)), error)
+    assert torch.autograd.gradcheck(lambda e: STRATA(e, distance, torch.ones_like(e)), error)
 
 
 @pytest.mark.parametrize(

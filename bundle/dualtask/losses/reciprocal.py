@@ -27,12 +27,12 @@ class DistanceToMask(StepTerm):
 
     Args:
         step: H, see :mod:`dualtask.distances.heaviside`.
-        strata: the mean that is taken; None takes their default.
+        strata: the mean that is taken.
     """
 
-    def __init__(self, step: nn.Module, strata: Strata | None = None) -> None:
+    def __init__(self, step: nn.Module, strata: Strata) -> None:
         super().__init__(step)
-        self.strata = strata or Strata()
+        self.strata = strata
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         error = (self.step(heads.distance) - self.step(targets.distance)).abs()
@@ -46,14 +46,14 @@ class MaskToDistance(nn.Module):
     Args:
         spacing: voxel sides in mm.
         truncation: truncation distance of each structure in mm.
-        strata: the mean that is taken; None takes their default.
+        strata: the mean that is taken.
     """
 
     truncation: torch.Tensor
 
-    def __init__(self, spacing: Sequence[float], truncation: Sequence[float], strata: Strata | None = None) -> None:
+    def __init__(self, spacing: Sequence[float], truncation: Sequence[float], strata: Strata) -> None:
         super().__init__()
-        self.strata = strata or Strata()
+        self.strata = strata
         self.spacing = tuple(float(side) for side in spacing)
         self.register_buffer("truncation", per_structure(truncation), persistent=False)
 

@@ -30,7 +30,7 @@ class Strata:
             structure; the organ comes first. At 0 the stratum is the inside.
     """
 
-    def __init__(self, reach: Sequence[float] = (0.5, 0.0)) -> None:
+    def __init__(self, reach: Sequence[float]) -> None:
         self.reach = tuple(float(each) for each in reach)
 
     def __call__(self, error: torch.Tensor, distance: torch.Tensor, supervision: torch.Tensor) -> torch.Tensor:

@@ -29,12 +29,12 @@ class Regression(nn.Module):
     (:func:`censored_error`).
 
     Args:
-        strata: the mean that is taken; None takes their default.
+        strata: the mean that is taken.
     """
 
-    def __init__(self, strata: Strata | None = None) -> None:
+    def __init__(self, strata: Strata) -> None:
         super().__init__()
-        self.strata = strata or Strata()
+        self.strata = strata
 
     def forward(self, heads: Heads, targets: Targets) -> torch.Tensor:
         error = censored_error(heads.distance, targets.distance)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from dualtask.evaluation.presence import with_reference
 from dualtask.evaluation.selective import risk_coverage
@@ -15,6 +18,7 @@ from dualtask_research.report.study_tables import Rows, uncertainty_and_risk
 from dualtask_research.statistics import case_means
 
 _DPI = 110
+_VARIANTS_OF_A_LINE = 6
 
 
 def draw_box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Picture:
@@ -26,11 +30,29 @@ def draw_box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Pictu
         structure: name.
     """
     sites = sorted({row["test_site"] for row in rows})
-    inches = max(7.0, 2 + 1.1 * len(variants) * max(1, len(sites) / 2))
-    figure = Figure(figsize=(inches, 4.2), dpi=_DPI, layout="constrained")
-    axes = figure.add_subplot(ylabel=f"Dice of the {structure}", ylim=(-0.02, 1.02))
+    lines = math.ceil(len(variants) / _VARIANTS_OF_A_LINE)
+    # As even as they can be: nine are five and four, not six and three.
+    each = math.ceil(len(variants) / lines)
+    parts = [variants[first : first + each] for first in range(0, len(variants), each)]
+    inches = max(7.0, 2 + 1.1 * len(parts[0]) * max(1, len(sites) / 2))
+    figure = Figure(figsize=(inches, 0.6 + 3.6 * lines), dpi=_DPI, layout="constrained")
+    for axes, part in zip(figure.subplots(lines, squeeze=False)[:, 0], parts, strict=True):
+        axes.set(ylabel=f"Dice of the {structure}", ylim=(-0.02, 1.02), xlim=(-0.6, len(parts[0]) - 0.4))
+        _draw_boxes(axes, rows, part, sites)
+    handles = [Patch(facecolor=colour, alpha=0.5, label=site) for site, colour in _colours(sites)]
+    legend = {"title": "not seen in training", "title_fontsize": "small"}
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize="small", frameon=False, **legend)
+    caption = f"Dice of the {structure} by variant and unseen site: quartiles and median over cases; diamond: mean."
+    return embed(figure, alt=caption, caption=caption)
+
+
+def _colours(sites: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(sites, cycle(LINE_COLOURS[1:]), strict=False)
+
+
+def _draw_boxes(axes: Axes, rows: Rows, variants: Sequence[str], sites: Sequence[str]) -> None:
     width = 0.8 / len(sites)
-    for index, (site, colour) in enumerate(zip(sites, cycle(LINE_COLOURS[1:]), strict=False)):
+    for index, (site, colour) in enumerate(_colours(sites)):
         means = case_means([row for row in with_reference(rows) if row["test_site"] == site], "dice")
         boxes = axes.boxplot(
             [list(means.get(variant, {}).values()) for variant in variants],
@@ -45,14 +67,9 @@ def draw_box_plots(rows: Rows, variants: Sequence[str], structure: str) -> Pictu
         )
         for box in boxes["boxes"]:
             box.set(facecolor=colour, alpha=0.5)
-        axes.plot([], [], "s", color=colour, alpha=0.5, label=site)
     axes.set_xticks(range(len(variants)), [variant.replace("_", "\n") for variant in variants], fontsize=8)
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    legend = {"title": "not seen in training", "title_fontsize": "small"}
-    figure.legend(loc="outside upper center", ncols=4, fontsize="small", frameon=False, **legend)
-    caption = f"Dice of the {structure} by variant and unseen site: quartiles and median over cases; diamond: mean."
-    return embed(figure, alt=caption, caption=caption)
 
 
 def line_styles() -> Iterator[tuple[str, str]]:
