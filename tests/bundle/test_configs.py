@@ -26,7 +26,9 @@ def read(bundle_root, name: str) -> dict:
         (["train.json", "localiser.json"], "train"),
         (["train.json", "finetune.json"], "train"),
         (["train.json", "localised_validation.json"], "train"),
+        (["train.json", "from_scratch.json"], "train"),
         (["inference.json"], "infer"),
+        (["inference.json", "from_scratch.json"], "infer"),
         (["inference.json", "evaluate.json"], "infer"),
         (["inference.json", "archive.json"], "infer"),
         (["inference.json", "archive.json", "archive_dicomweb.json"], "infer"),
@@ -65,6 +67,15 @@ def test_training_and_inference_declare_the_same_network_and_preprocessing(bundl
 
     assert image_part(train) == image_part(inference)
     assert train["network_def"]["fusion"] == inference["network_def"]["fusion"]
+
+
+def test_weights_from_scratch_are_read_alike_in_training_and_inference(workflow, small_dataset):
+    training = workflow("train.json", "from_scratch.json", dataset_dir=str(small_dataset)).parser
+    inference = workflow("inference.json", "from_scratch.json", workflow_type="infer", datalist=[]).parser
+    for parser, confirmed in ((training, "validate#confirmed_lesion"), (inference, "confirmed_lesion")):
+        shares = parser.get_parsed_content("network_def").regression_share.flatten()
+        assert shares.tolist() == [1, 0], "the organ from the distance, a lesion from the classification"
+        assert parser.get_parsed_content(confirmed) is None, "a lesion has the extent of its probability"
 
 
 def test_the_localiser_has_the_step_of_its_own_grid_in_training_and_inference(workflow, small_dataset):
